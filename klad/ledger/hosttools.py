@@ -1,0 +1,98 @@
+"""The host's tools, as steps: what an agent may ask of its tenant. Idempotent by (run, call)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klad import texts
+from klad.ledger import _read
+from klad.ledger._thread import step
+from klad.ledger.journal import Journal
+from klad.ledger.rows import CancelWorker, Outbox, Signalled, ToolResult, Wanted
+
+
+class HostTools(Journal):
+    @step
+    def call_tool(self, run_id: str, call_id: str, name: str, args: dict[str, Any]) -> ToolResult:
+        """A host tool, once for each (run, call): a repeat gets the first result and no nudges."""
+        tool_call = self.tables.ToolCall
+        known = tool_call.get_or_none((tool_call.run == run_id) & (tool_call.call == call_id))
+        if known is not None:
+            return ToolResult(known.text, bool(known.error))
+        result = self._tool(self.tables.Run.get_by_id(run_id), name, args)
+        tool_call.create(run=run_id, call=call_id, text=result.text, error=result.error)
+        return result
+
+    def _tool(self, run_row: Any, name: str, args: dict[str, Any]) -> ToolResult:
+        chat = run_row.chat
+        state = _read.chat_state(self.tables, chat)
+        text = str(args.get("text") or args.get("query") or args.get("reason") or "").strip()
+        worker = state.worker if state.worker is not None and state.worker.state == "taken" else None
+        if name == "worker_status":
+            return ToolResult(texts.status(state, self.clock()))
+        if not text and name != "cancel_worker":
+            return ToolResult(f"{name} needs some text.", error=True)
+        match name:
+            case "steer_worker":
+                if worker is None or worker.run is None:
+                    return ToolResult("No worker is running, so there is nobody to steer.", error=True)
+                self.tables.Signal.create(run=worker.run, kind="steer", text=text[:8000], at=self.clock())
+                words = "Passed on to the worker; it reads this at its next step."
+                return ToolResult(words, nudges=(Signalled(worker.run),))
+            case "queue_task":
+                return self._queue_task(run_row, text[:32_000], state.worker is None)
+            case "cancel_worker":
+                if worker is None or worker.run is None:
+                    return ToolResult("No worker is running.", error=True)
+                self._end(self.tables.Turn.get_by_id(worker.id), "cancelled", "■ Cancelled.")
+                run = self.tables.Run
+                run.update(state="retiring").where(run.id == worker.run, run.state != "ended").execute()
+                return ToolResult(
+                    f"Cancelled: {worker.title}",
+                    nudges=(Outbox(chat), CancelWorker(chat, worker.run, text or "asked in the chat")),
+                )
+            case "search_history":
+                return ToolResult(self._search(chat, text) or "Nothing found.")
+            case "remember":
+                self.tables.Memory.create(chat=chat, text=text[:2000], at=self.clock())
+                return ToolResult("Remembered.")
+        return ToolResult(f"There is no tool {name!r}.", error=True)
+
+    def _queue_task(self, run_row: Any, text: str, free: bool) -> ToolResult:
+        turn = self.tables.Turn
+        holder = turn.get_or_none((turn.run == run_row.id) & (turn.state == "taken"))
+        title, kind = _read.title_and_kind(text)
+        turn.create(
+            chat=run_row.chat,
+            slot="worker",
+            created=self.clock(),
+            request=text,
+            title=title,
+            kind=kind,
+            reply_to=holder.reply_to if holder is not None else None,
+        )
+        open_turns = turn.select().where(
+            turn.chat == run_row.chat, turn.slot == "worker", turn.state == "open", turn.request.is_null(False)
+        )
+        place = open_turns.count()
+        queued = f"Queued as the worker's next task (number {place})."
+        words = "The worker is free and takes it now." if free else queued
+        return ToolResult(words, nudges=(Wanted(run_row.chat, "worker"),))
+
+    def _search(self, chat: str, query: str) -> str:
+        message, outbox = self.tables.Message, self.tables.Outbox
+        found = [
+            (row.at, "user", row.text)
+            for row in message.select()
+            .where(message.chat == chat, message.text.contains(query))
+            .order_by(message.id.desc())
+            .limit(10)
+        ]
+        found += [
+            (row.at, "klad", row.text)
+            for row in outbox.select()
+            .where(outbox.chat == chat, outbox.text.contains(query))
+            .order_by(outbox.id.desc())
+            .limit(10)
+        ]
+        return "\n".join(f"{who}: {texts.title(text)}" for _, who, text in sorted(found))

@@ -1,0 +1,174 @@
+"""The tables, as peewee models bound to one database.
+
+A function rather than module-level classes: peewee keeps the database on the class, and two
+ledgers in one process (tests, a backup beside the live one) must not share it.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from peewee import (
+    SQL,
+    AutoField,
+    BooleanField,
+    CompositeKey,
+    FloatField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    SqliteDatabase,
+    TextField,
+)
+
+
+def tables(database: SqliteDatabase) -> Any:
+    """The models as attributes of one namespace, `all` holding them in order of creation."""
+
+    class Base(Model):  # type: ignore[misc]
+        class Meta:
+            database = None
+
+    Base._meta.database = database
+
+    class Setting(Base):
+        key = TextField(primary_key=True)
+        value = TextField()
+
+    class Update(Base):
+        update_id = IntegerField(primary_key=True)
+        chat = TextField(null=True)
+        json = TextField(column_name="raw")
+        at = FloatField()
+        state = TextField(default="new")  # new | done | ignored
+        why = TextField(default="")
+
+    class Chat(Base):
+        id = TextField(primary_key=True)
+        kind = TextField()
+        title = TextField(default="")
+        created = FloatField()
+        fresh_from = IntegerField(default=0)  # messages and outbox rows before this moment are archive
+        fresh_outbox = IntegerField(default=0)
+        told_denied = FloatField(null=True)
+
+    class Run(Base):
+        id = TextField(primary_key=True)
+        chat = TextField()
+        slot = TextField()
+        state = TextField(default="starting")
+        token_hash = TextField(unique=True)
+        created = FloatField()
+        started = FloatField(null=True)
+        ended = FloatField(null=True)
+        container = TextField(default="")
+        mounts = TextField(default="{}")
+        last_turn = IntegerField(null=True)
+        exit_code = IntegerField(null=True)
+        cause = TextField(default="")
+        crash = TextField(default="")
+
+    class Turn(Base):
+        id = AutoField()
+        chat = TextField()
+        slot = TextField()
+        state = TextField(default="open")
+        created = FloatField()
+        run = ForeignKeyField(Run, null=True, column_name="run", object_id_name="run_id")
+        taken = FloatField(null=True)
+        ended = FloatField(null=True)
+        request = TextField(null=True)
+        title = TextField(default="")
+        kind = TextField(default="")
+        attempts = IntegerField(default=0)
+        tools = IntegerField(default=0)
+        progress = TextField(null=True)
+        tail = TextField(default="")
+        tool = TextField(default="")
+        waiting = BooleanField(default=False)
+        result = TextField(default="")
+        reply_to = IntegerField(null=True)
+
+        class Meta:
+            indexes = ((("chat", "slot", "state"), False), (("state",), False))
+
+    class Message(Base):
+        id = AutoField()
+        chat = TextField()
+        update_id = IntegerField(unique=True, null=True)
+        turn = ForeignKeyField(Turn, column_name="turn", object_id_name="turn_id", backref="messages")
+        sender_id = IntegerField()
+        sender = TextField()
+        text = TextField()
+        at = FloatField()
+        telegram_id = IntegerField()
+        reply_to = IntegerField(null=True)
+        reply_text = TextField(default="")
+
+        class Meta:
+            indexes = ((("chat", "id"), False),)
+
+    class Event(Base):
+        run = ForeignKeyField(Run, column_name="run", object_id_name="run_id")
+        seq = IntegerField()
+        turn = IntegerField(null=True)
+        kind = TextField()
+        data = TextField()
+        at = FloatField()
+
+        class Meta:
+            primary_key = CompositeKey("run", "seq")
+
+    class Outbox(Base):
+        id = AutoField()
+        chat = TextField()
+        turn = ForeignKeyField(Turn, null=True, column_name="turn", object_id_name="turn_id")
+        text = TextField()
+        reply_to = IntegerField(null=True)
+        final = BooleanField(default=False)
+        state = TextField(default="pending")  # pending | sending | sent | failed
+        sent_parts = IntegerField(default=0)
+        attempts = IntegerField(default=0)
+        telegram_id = IntegerField(null=True)
+        error = TextField(default="")
+        at = FloatField()
+        sent_at = FloatField(null=True)
+
+        class Meta:
+            indexes = ((("state", "chat", "id"), False),)
+
+    class Signal(Base):
+        id = AutoField()
+        run = ForeignKeyField(Run, column_name="run", object_id_name="run_id")
+        kind = TextField()
+        text = TextField()
+        at = FloatField()
+        taken_at_step = IntegerField(null=True)
+
+    class ToolCall(Base):
+        run = ForeignKeyField(Run, column_name="run", object_id_name="run_id")
+        call = TextField()
+        text = TextField()
+        error = BooleanField(default=False)
+
+        class Meta:
+            primary_key = CompositeKey("run", "call")
+            table_name = "tool_call"
+
+    class Memory(Base):
+        id = AutoField()
+        chat = TextField()
+        text = TextField()
+        at = FloatField()
+
+    Turn.add_index(
+        # One taken turn a slot at most: the database itself refuses a second one.
+        Turn.index(Turn.chat, Turn.slot, unique=True, where=SQL("state = 'taken' AND slot <> 'router'"))
+    )
+    Run.add_index(
+        # One run a slot at most, until pre-started containers need more.
+        Run.index(Run.chat, Run.slot, unique=True, where=SQL("state <> 'ended'"))
+    )
+    models = [Setting, Update, Chat, Run, Turn, Message, Event, Outbox, Signal, ToolCall, Memory]
+    return SimpleNamespace(all=models, **{model.__name__: model for model in models})

@@ -61,12 +61,15 @@ def admit(
     """What is decided before the chat's state matters; None: it goes to a slot.
 
     Deny by default: a sender who is not in `house.allowed` gets no further. In a group only words
-    meant for the bot (`addressed`: a mention, a reply, a command of its own) count.
+    meant for the bot (`addressed`: a mention, a reply, a command of its own) count. `what` names a
+    thing without words that was sent (a photo, a sticker); empty for a mere notice.
     """
     command = commands.parse(inbound.text, house.bot_username)
     private = inbound.chat_kind == "private"
     if edited:
         return Ignore("an edit of an earlier message")
+    if not inbound.text.strip() and not what:
+        return Ignore("nothing in it to answer")
     if not private and not addressed and (command is None or not inbound.text.startswith("/")):
         return Ignore("not addressed in a group")
     if inbound.sender_id not in house.allowed:
@@ -74,7 +77,7 @@ def admit(
     if command is not None:
         return Ignore("another bot's command") if command.name == "foreign" else Ask(command)
     if not inbound.text.strip():
-        return NotText(what or "message")
+        return NotText(what)
     return None
 
 

@@ -1,0 +1,79 @@
+"""The engine's watcher: tells the slots when it comes and goes, and sweeps away what nobody needs.
+
+The sweep asks the engine and the ledger on a thread of its own, and removes only containers with this
+install's and this tenant's labels whose runs the ledger has ended or doesn't know. A run is on record
+before its container is created, so that "doesn't know" can't be "not yet".
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from actors import names
+from actors.member import Member
+from actors.messages import EngineDown, EngineUp, Wake
+from actors.supervision import Parent
+from actors.world import STEP_S, World
+from klad.errors import EngineError, LedgerError
+
+log = logging.getLogger(__name__)
+SWEEP_EVERY_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDue:
+    """engine's timer → engine."""
+
+
+class Engine(Member):
+    kind = "engine"
+
+    def __init__(self, parent: Parent, world: World) -> None:
+        super().__init__(parent, world)
+        self._sweeping = threading.Lock()
+
+    def on_start(self) -> None:
+        self.world.runtime.watch(lambda report: self.registry.tell(self.path, report) and None)
+        self.tell_self(SweepDue())
+
+    def handle(self, message: Any) -> None:
+        match message:
+            case EngineUp():
+                self.world.health.set("engine", "ok")
+                self._tell_slots(message)
+                self._sweep()
+            case EngineDown():
+                self.world.health.set("engine", message.reason)
+                self._tell_slots(message)
+            case SweepDue():
+                self._sweep()
+                self.tell_later(SWEEP_EVERY_S, message)
+            case _:
+                super().handle(message)
+
+    def _tell_slots(self, message: EngineUp | EngineDown) -> None:
+        concerned = {(run.chat, run.slot) for run in self.step(self.ledger.live_runs())}
+        concerned |= set(self.step(self.ledger.waiting_slots()))
+        for chat, slot in concerned:
+            if not self.tell(names.slot(chat, slot), message):
+                self.tell(names.CHATS, Wake(chat))
+
+    def _sweep(self) -> None:
+        if self._sweeping.acquire(blocking=False):
+            threading.Thread(target=self._sweep_now, name="sweep", daemon=True).start()
+
+    def _sweep_now(self) -> None:
+        world = self.world
+        try:
+            found = world.runtime.find(world.install, world.tenant.name)
+            stale = self.ledger.ended_or_unknown([container.run for container in found]).result(STEP_S)
+            for run in stale:
+                log.warning("sweeping away %s: its run has ended or is not known", run)
+                world.runtime.remove(run)
+        except (EngineError, LedgerError, TimeoutError) as error:
+            log.warning("sweep: %s", error)
+        finally:
+            self._sweeping.release()

@@ -1,0 +1,136 @@
+"""Every message between actors: who tells whom, in one line each.
+
+A message is a nudge: what it is about stands in the ledger. Losing one costs time, never words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from klad.ledger import CancelWorker, Outbox, Signalled, Took, TurnEnded, Wanted
+from klad.runtime import EngineDown, EngineUp, Exited, Failed, Started, Stopped
+from klad.words import Slot
+
+__all__ = [
+    "Busy",
+    "Cancel",
+    "CancelWorker",
+    "Deadline",
+    "EngineDown",
+    "EngineUp",
+    "Evict",
+    "Exited",
+    "Failed",
+    "Idle",
+    "IdleDue",
+    "Listen",
+    "Look",
+    "Mail",
+    "Outbox",
+    "PlaceFree",
+    "Signalled",
+    "SlotClear",
+    "Started",
+    "StatusDue",
+    "Stopped",
+    "Took",
+    "TurnEnded",
+    "Wake",
+    "Wanted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """telegram → chats → router: updates of this chat wait in the ledger."""
+
+    chat: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """scheduler, engine → chats: this chat has something unfinished."""
+
+    chat: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """router, scheduler, gateway → slot: there may be a turn to take, or a run to tell something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """router → slot: end your run, whichever it is, and tell me when the engine has confirmed it."""
+
+    stop: int
+    """The turn of the router's that waits for this."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotClear:
+    """slot → router: what `Cancel` asked for is done, or can't be."""
+
+    stop: int
+    slot: Slot
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """slot → gateway: a run of this slot may come; have its socket."""
+
+    chat: str
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """slot → slot: a place is needed; go, if you rest."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFree:
+    """slot → scheduler: a container is gone; whoever waits may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """slot → telegram: an agent works on a turn of this chat (show it typing)."""
+
+    chat: str
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """slot → telegram: it no longer does."""
+
+    chat: str
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDue:
+    """router's timer → router: has a run taken this status question yet?"""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """slot's timer → slot: this turn has had its time."""
+
+    run: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleDue:
+    """slot's timer → slot: this run has rested for IDLE_TIMEOUT since this turn."""
+
+    run: str
+    turn: int

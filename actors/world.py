@@ -1,0 +1,63 @@
+"""What every actor of a tenant is given: the library's parts, opened once by the entry. No state of its own."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from klad.mounts import Requests
+from klad.runtime.image import Images
+
+from klad.aio import LoopThread
+from klad.botapi import BotApi
+from klad.ledger import Ledger
+from klad.redact import Redactor
+from klad.runtime import Runtime
+from klad.settings import Settings
+from klad.tenants import Tenant
+from klad.workspace import Identity
+
+STEP_S = 15.0
+"""How long an actor waits for a step of the ledger: longer than SQLite's own busy_timeout."""
+
+
+class Health:
+    """One word for each thing that a tenant depends on, for /healthz and /status. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._words = {"telegram": "starting", "engine": "starting"}
+
+    def set(self, what: str, word: str) -> None:
+        with self._lock:
+            self._words[what] = word
+
+    def get(self) -> dict[str, str]:
+        with self._lock:
+            return dict(self._words)
+
+
+@dataclass(frozen=True)
+class World:
+    tenant: Tenant
+    settings: Settings
+    install: str
+    ledger: Ledger
+    runtime: Runtime
+    images: Images
+    loop: LoopThread
+    """The one loop of the gateway, the embedded Bot API and the web."""
+    redact: Redactor
+    identity: Identity
+    source: Path
+    """Where klad/, actors/ and agent/ are, for the worker to read."""
+    extra: Requests
+    botapi: BotApi | None
+    """The embedded Bot API; None with a token of Telegram's."""
+    token: str
+    """The bot token in use: Telegram's, or the embedded server's own."""
+    api_url: str
+    owners: frozenset[int]
+    """Who may speak: ALLOWED_USERS, and the web chat's bearer where there is one."""
+    health: Health = field(default_factory=Health)

@@ -36,8 +36,14 @@ class Engine(Member):
         self._sweeping = threading.Lock()
 
     def on_start(self) -> None:
-        self.world.runtime.watch(lambda report: self.registry.tell(self.path, report) and None)
+        if not self.world.watching.is_set():
+            self.world.watching.set()
+            self.world.runtime.watch(self._report)
         self.tell_self(SweepDue())
+
+    def _report(self, report: EngineUp | EngineDown) -> None:
+        """From the runtime's thread, for as long as the process lives: whoever has this name gets it."""
+        self.registry.tell(self.path, report)
 
     def handle(self, message: Any) -> None:
         match message:

@@ -19,6 +19,7 @@ __all__ = [
     "EngineDown",
     "EngineUp",
     "Evict",
+    "Revoked",
     "Exited",
     "Failed",
     "Idle",
@@ -90,6 +91,14 @@ class Evict:
     """slot → slot: a place is needed; go, if you rest."""
 
     run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """gateway → slot: the chat slot's agent had this run's turn cancelled; end the run."""
+
+    run: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

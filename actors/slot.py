@@ -28,6 +28,7 @@ from actors.messages import (
     Look,
     Outbox,
     PlaceFree,
+    Revoked,
     Signalled,
     SlotClear,
     Started,
@@ -109,6 +110,11 @@ class SlotActor(Member):
                 self._stopped(message)
             case Cancel():
                 self._cancel(message)
+            case Revoked():
+                if self._is_mine(message.run):
+                    self.step(self.ledger.signal_cancel(message.run, message.reason))
+                    self.tell(names.GATEWAY, Signalled(message.run))
+                    self._stop(message.run)
             case Deadline():
                 self._deadline(message)
             case IdleDue():
@@ -273,7 +279,8 @@ class SlotActor(Member):
         if not self._is_mine(failed.run):
             return
         self.step(self.ledger.abandon_start(failed.run, failed.reason))
-        self._stopping = None
+        if self._stopping == failed.run:
+            return  # withdrawn by a stop; `Stopped` follows
         self._clear()
         if failed.engine_down:
             if self.step(self.ledger.say_waiting(self.chat, self.slot, texts.engine_trouble(failed.reason))):

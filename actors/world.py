@@ -11,6 +11,7 @@ from klad.runtime.image import Images
 
 from klad.aio import LoopThread
 from klad.botapi import BotApi
+from klad.errors import KladError
 from klad.ledger import Ledger
 from klad.redact import Redactor
 from klad.runtime import Runtime
@@ -38,6 +39,20 @@ class Health:
             return dict(self._words)
 
 
+class Ending:
+    """Why the process is to end. Any thread may ask for it; the main thread waits."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.reason: KladError | None = None
+
+    def ask(self, reason: KladError | None = None) -> None:
+        """End in order, with the exit code of `reason` (0 without). The first one counts."""
+        if not self.asked.is_set():
+            self.reason = reason
+            self.asked.set()
+
+
 @dataclass(frozen=True)
 class World:
     tenant: Tenant
@@ -60,4 +75,7 @@ class World:
     api_url: str
     owners: frozenset[int]
     """Who may speak: ALLOWED_USERS, and the web chat's bearer where there is one."""
+    ending: Ending
     health: Health = field(default_factory=Health)
+    watching: threading.Event = field(default_factory=threading.Event)
+    """Set once the runtime reports the engine's health; it does so for as long as the process lives."""

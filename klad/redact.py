@@ -33,10 +33,10 @@ class RedactingFormatter(logging.Formatter):
 
     def __init__(self, form: str, redact: Redactor) -> None:
         super().__init__(form)
-        self._redact = redact
+        self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redact(super().format(record))
+        return self.redact(super().format(record))
 
     def formatException(self, ei: object) -> str:
         return "".join(traceback.format_exception(*ei)).rstrip()  # type: ignore[misc]

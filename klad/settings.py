@@ -61,7 +61,8 @@ class Settings:
 
     def not_yet(self) -> tuple[str, ...]:
         """Keys that are set, and that nothing in this version acts on."""
-        return tuple(key for key in NOT_YET if getattr(self, key.lower()) not in ("", None))
+        egress = ("EGRESS",) if self.egress not in ("none", "internet") else ()
+        return egress + tuple(key for key in NOT_YET if getattr(self, key.lower()) not in ("", None))
 
 
 NOT_YET = (
@@ -137,6 +138,18 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def _soon(*choices: str, later: str) -> Callable[[str], str]:
+    """One of `choices`; `later` is the contract's word for what a coming version can do."""
+    read = _one_of(*choices)
+
+    def checked(value: str) -> str:
+        if value == later:
+            raise _Bad(f"{' or '.join(choices)} ({later} is not available yet)")
+        return read(value)
+
+    return checked
+
+
 def _egress(value: str) -> str:
     host = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:\d{1,5})?"
     if value not in ("none", "internet") and not re.fullmatch(rf"{host}(\s*,\s*{host})*", value):
@@ -170,10 +183,10 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "TIMEZONE": _zone,
     "PORT": _integer(1, 65535, ""),
     "GATEWAY_PORT": _integer(1, 65535, ""),
-    "GATEWAY_VIA": _one_of("socket", "relay"),
+    "GATEWAY_VIA": _soon("socket", later="relay"),
     "MAX_CONCURRENT_CONTAINERS": _integer(2, 1000, ""),
     "IDLE_TIMEOUT": _integer(1, 86_400_000, " (ms)"),
-    "RUNTIME": _one_of("auto", "docker", "process"),
+    "RUNTIME": _soon("auto", "docker", later="process"),
     "CONTAINER_RUNTIME": _text,
     "IMAGE": _text,
     "EGRESS": _egress,

@@ -1,0 +1,167 @@
+"""Serve one tenant in this process: open the library's parts, start the tree, wait, stop in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from actors.tenant import tree
+from actors.world import Ending, World
+from klad import brief, faults, mounts, settings, tenants, workspace
+from klad.aio import LoopThread
+from klad.botapi import BotApi, Store
+from klad.cli import logs
+from klad.errors import EngineError, GaveUpError, KladError, TelegramRefusedError
+from klad.ledger import Ledger
+from klad.redact import Redactor
+from klad.runtime import image
+from klad.runtime.docker import DockerRuntime
+from klad.settings import Settings
+from klad.tenants import Tenant
+
+log = logging.getLogger(__name__)
+SOURCE = Path(__file__).resolve().parents[2]
+OWNER = 1
+"""The user id of the web chat's bearer."""
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def serve(tenant: Tenant) -> int:
+    """Until a signal, or until the tree gives up. Raises `KladError` with the contract's exit code."""
+    # From the first line on, so that a signal during a long start is not lost and shows no traceback.
+    with signals() as ending:
+        chosen = settings.load(tenant.env)
+        tenants.secure(tenant)
+        with tenants.locked(tenant):
+            tenants.wait_for_ports(tenant, chosen)
+            return _serve_locked(tenant, chosen, ending)
+
+
+def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
+    redact = Redactor(chosen.secrets())
+    logs.begin(tenant, redact)
+    for key in chosen.not_yet():
+        progress(f"klad: {key} is set, but this version does not act on it yet")
+    if faults.armed():
+        progress("klad: KLAD_FAULTS is set: this process will fail on purpose")
+    with contextlib.ExitStack() as stack:
+        ledger = Ledger.open(
+            tenant.ledger,
+            about=brief.About(assistant=chosen.assistant_name, timezone=chosen.timezone),
+            redact=redact,
+        )
+        stack.callback(ledger.close)
+        runtime = DockerRuntime()
+        stack.callback(runtime.close)
+        images = _images(chosen, runtime, first=ledger.get_setting("served").result() is None)
+        if ending.asked.is_set():
+            return 0
+        loop = LoopThread("servers")
+        loop.start()
+        stack.callback(loop.stop)
+        botapi, store = None, None
+        if chosen.embedded:
+            store = Store(tenant.botapi)
+            stack.callback(store.close)
+            botapi = BotApi(store, bot_name=chosen.assistant_name, owner_id=OWNER)
+        world = World(
+            tenant=tenant,
+            settings=chosen,
+            install=tenants.install_id(),
+            ledger=ledger,
+            runtime=runtime,
+            images=images,
+            loop=loop,
+            redact=redact,
+            identity=workspace.identity(),
+            source=SOURCE,
+            extra=mounts.load(tenant),
+            botapi=botapi,
+            token=botapi.token if botapi else chosen.telegram_bot_token,
+            api_url=f"http://127.0.0.1:{chosen.port}" if botapi else chosen.telegram_api_url,
+            owners=chosen.allowed_users | ({OWNER} if botapi else frozenset()),
+            ending=ending,
+        )
+        return _live(world)
+
+
+def _images(chosen: Settings, runtime: DockerRuntime, first: bool) -> image.Images:
+    """The images to start, built if they are missing. Raises `EngineError` on a tenant's first start only."""
+    if chosen.image:
+        return image.Images(chat=chosen.image, worker=chosen.image)
+    try:
+        runtime.check()
+        return image.build(progress)
+    except EngineError as error:
+        if first:
+            raise
+        progress(f"klad: {error}")
+        progress("klad: starting all the same; what needs a container waits until the engine is back")
+        return image.image_tags()
+
+
+def _live(world: World) -> int:
+    chosen, ending = world.settings, world.ending
+    live = tree(world, on_down=lambda down: ending.ask(down.reason and GaveUpError(f"it gave up: {down.reason}")))
+    try:
+        live.start()
+    except KladError:
+        raise
+    except Exception as error:
+        log.exception("the tree did not start")
+        cause = error
+        while not isinstance(cause, KladError) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise cause if isinstance(cause, KladError) else GaveUpError(f"it could not start: {error}") from error
+    try:
+        world.ledger.set_setting("served", "yes").result(30)
+        name = chosen.assistant_name
+        if world.botapi is not None:
+            say(f"{name} is up. Open this link (it works once, for you): {world.botapi.link(world.api_url)}")
+        else:
+            say(f"{name} is up and listens to Telegram (tenant {world.tenant.name}). Stop it with Ctrl-C.")
+        ending.asked.wait()
+    finally:
+        log.info("stopping")
+        live.stop()
+    if ending.reason is not None:
+        raise ending.reason
+    say("Stopped. What was running goes on, and is found again at the next start.")
+    return 0
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[Ending]:
+    """SIGINT and SIGTERM ask for an orderly end; a second one ends at once."""
+    ending = Ending()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if ending.asked.is_set():
+            raise KeyboardInterrupt
+        ending.ask()
+
+    before: dict[int, Callable[..., object] | int | None] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, ask)
+    try:
+        yield ending
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["TelegramRefusedError", "serve"]

@@ -19,7 +19,6 @@ __all__ = [
     "EngineDown",
     "EngineUp",
     "Evict",
-    "Revoked",
     "Exited",
     "Failed",
     "Idle",
@@ -29,6 +28,8 @@ __all__ = [
     "Mail",
     "Outbox",
     "PlaceFree",
+    "Revoked",
+    "RunOver",
     "Signalled",
     "SlotClear",
     "Started",
@@ -99,6 +100,13 @@ class Revoked:
 
     run: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOver:
+    """slot → gateway: this run has ended; its token is worth nothing from now on."""
+
+    run: str
 
 
 @dataclass(frozen=True, slots=True)

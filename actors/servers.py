@@ -12,10 +12,24 @@ from collections.abc import Coroutine
 from typing import Any
 
 from aiohttp import web
+from pykka import ActorDeadError, ActorRef, Timeout
+from pykka.messages import ProxyGetAttr
 
 from actors import names
 from actors.member import Member
-from actors.messages import CancelWorker, Listen, Look, Outbox, Revoked, Signalled, Took, TurnEnded, Wake, Wanted
+from actors.messages import (
+    CancelWorker,
+    Listen,
+    Look,
+    Outbox,
+    Revoked,
+    RunOver,
+    Signalled,
+    Took,
+    TurnEnded,
+    Wake,
+    Wanted,
+)
 from actors.supervision import Parent
 from actors.world import World
 from klad import workspace
@@ -59,6 +73,9 @@ class GatewayActor(Member):
                 self._gateway.wake(message.run)
             case Listen():
                 self._listen(message)
+            case RunOver():
+                assert self._gateway is not None
+                self._gateway.forget(message.run)
             case _:
                 super().handle(message)
 
@@ -137,10 +154,19 @@ class WebActor(Member):
 
 
 def _tree_answers(actor: WebActor) -> bool:
-    """Whether the top and the chats' supervisor handle their mailboxes."""
-    from actors.supervision import answers
+    """Whether the top, the chats' supervisor and Telegram handle their mailboxes. Waits `TREE_S` at most for each.
 
-    return all(answers(actor.registry, name, TREE_S) for name in (names.TENANT, names.CHATS, names.TELEGRAM))
+    Reading an attribute through the mailbox is the one question that every actor answers.
+    """
+    for name in (names.TENANT, names.CHATS, names.TELEGRAM):
+        mailbox = actor.registry.get(name)
+        if not isinstance(mailbox, ActorRef):
+            return False
+        try:
+            mailbox.ask(ProxyGetAttr(attr_path=("path",)), timeout=TREE_S)
+        except (ActorDeadError, Timeout):
+            return False
+    return True
 
 
 def _spawn(world: World, coroutine: Coroutine[Any, Any, Any]) -> None:

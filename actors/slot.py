@@ -29,6 +29,7 @@ from actors.messages import (
     Outbox,
     PlaceFree,
     Revoked,
+    RunOver,
     Signalled,
     SlotClear,
     Started,
@@ -347,6 +348,8 @@ class SlotActor(Member):
         self._stops.clear()
 
     def _clear(self) -> None:
+        if self._run is not None:
+            self.tell(names.GATEWAY, RunOver(self._run.id))
         self._run = None
         self.tell(names.TELEGRAM, Idle(self.chat, self.slot))
         self.tell(names.SCHEDULER, PlaceFree())

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from klad.mounts import Requests
-from klad.runtime.image import Images
 
 from klad.aio import LoopThread
 from klad.botapi import BotApi
@@ -15,6 +14,7 @@ from klad.errors import KladError
 from klad.ledger import Ledger
 from klad.redact import Redactor
 from klad.runtime import Runtime
+from klad.runtime.image import Images
 from klad.settings import Settings
 from klad.tenants import Tenant
 from klad.workspace import Identity

@@ -80,23 +80,50 @@ def exists(tenant: Tenant) -> bool:
 
 
 def create(tenant: Tenant, token: str = "", free: Callable[[int], bool] | None = None) -> settings.Settings:
-    """Make the directory and a `.env` with ports of its own. Raises `UsageError` for a bad token."""
+    """Make the directory and a `.env` with ports of its own.
+
+    Raises `UsageError` for a bad token, a tenant that exists, or a KLAD_HOME that can't be written.
+    """
     try:
         token = settings.READERS["TELEGRAM_BOT_TOKEN"](token)
     except ValueError as bad:
         raise UsageError(f"the token must be {bad}") from None
-    port, gateway_port = allot(free or port_is_free)
-    tenant.root.mkdir(parents=True, mode=0o700)
-    lines = [
-        "# Every setting is explained in .env.example.",
-        f"TELEGRAM_BOT_TOKEN={token}",
-        f"PORT={port}",
-        f"GATEWAY_PORT={gateway_port}",
-    ]
-    descriptor = os.open(tenant.env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+    try:
+        for directory in (home(), tenant.root.parent):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _alone():
+            port, gateway_port = allot(free or port_is_free)
+            tenant.root.mkdir(mode=0o700)
+            lines = [
+                "# Every setting is explained in .env.example.",
+                f"TELEGRAM_BOT_TOKEN={token}",
+                f"PORT={port}",
+                f"GATEWAY_PORT={gateway_port}",
+            ]
+            descriptor = os.open(tenant.env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+    except FileExistsError:
+        raise UsageError(f"tenant {tenant.name} exists already, in {tenant.root}") from None
+    except OSError as error:
+        raise _unusable(error, tenant) from None
     return settings.load(tenant.env)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One process at a time allots ports: two that look at once would find the same ones free."""
+    descriptor = os.open(home() / "allot.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(error: OSError, tenant: Tenant) -> UsageError:
+    reason = os.strerror(error.errno or 0)
+    return UsageError(f"{error.filename or tenant.root}: {reason}; is KLAD_HOME yours and writable?")
 
 
 def secure(tenant: Tenant) -> None:
@@ -111,18 +138,22 @@ def secure(tenant: Tenant) -> None:
         if tenant.env.exists():
             os.chmod(tenant.env, 0o600)
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise UsageError(f"{error.filename or tenant.root}: {reason}; is KLAD_HOME yours and writable?") from None
+        raise _unusable(error, tenant) from None
 
 
 def install_id() -> str:
     """What tells this KLAD_HOME from every other on the same engine (label `klad.install`)."""
     path = home() / "install"
-    with contextlib.suppress(FileExistsError):
+    if not path.exists():
         home().mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        draft = home() / f"install.{secrets.token_hex(4)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_hex(8))
+        # Linked when it is whole: another tenant's process, started with us, would read an empty file.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
     return path.read_text(encoding="ascii").strip()
 
 

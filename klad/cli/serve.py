@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from actors.supervision import Down
 from actors.tenant import tree
 from actors.world import Ending, World
 from klad import brief, faults, mounts, settings, tenants, workspace
 from klad.aio import LoopThread
-from klad.botapi import BotApi, Store
+from klad.botapi import BotApi, BotApiStore
 from klad.cli import logs
-from klad.errors import EngineError, GaveUpError, KladError, TelegramRefusedError
+from klad.errors import EngineError, GaveUpError, KladError
 from klad.ledger import Ledger
 from klad.redact import Redactor
 from klad.runtime import image
@@ -72,11 +75,10 @@ def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
         loop = LoopThread("servers")
         loop.start()
         stack.callback(loop.stop)
-        botapi, store = None, None
+        token, botapi = chosen.telegram_bot_token, None
         if chosen.embedded:
-            store = Store(tenant.botapi)
-            stack.callback(store.close)
-            botapi = BotApi(store, bot_name=chosen.assistant_name, owner_id=OWNER)
+            token = _embedded_token(ledger)
+            botapi = BotApi(BotApiStore(tenant.botapi), token, chosen.assistant_name, owner_id=OWNER)
         world = World(
             tenant=tenant,
             settings=chosen,
@@ -90,12 +92,21 @@ def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
             source=SOURCE,
             extra=mounts.load(tenant),
             botapi=botapi,
-            token=botapi.token if botapi else chosen.telegram_bot_token,
+            token=token,
             api_url=f"http://127.0.0.1:{chosen.port}" if botapi else chosen.telegram_api_url,
             owners=chosen.allowed_users | ({OWNER} if botapi else frozenset()),
             ending=ending,
         )
         return _live(world)
+
+
+def _embedded_token(ledger: Ledger) -> str:
+    """The embedded server's token: made once, known to this process alone."""
+    token = ledger.get_setting("embedded_token").result()
+    if token is None:
+        token = f"{10**8 + secrets.randbelow(9 * 10**8)}:{secrets.token_urlsafe(32)}"
+        ledger.set_setting("embedded_token", token).result()
+    return token
 
 
 def _images(chosen: Settings, runtime: DockerRuntime, first: bool) -> image.Images:
@@ -113,16 +124,20 @@ def _images(chosen: Settings, runtime: DockerRuntime, first: bool) -> image.Imag
         return image.image_tags()
 
 
+def _gave_up(down: Down) -> GaveUpError | None:
+    return None if down.reason is None else GaveUpError(f"it gave up: {down.reason}; the log says more")
+
+
 def _live(world: World) -> int:
     chosen, ending = world.settings, world.ending
-    live = tree(world, on_down=lambda down: ending.ask(down.reason and GaveUpError(f"it gave up: {down.reason}")))
+    live = tree(world, on_down=lambda down: ending.ask(_gave_up(down)))
     try:
         live.start()
     except KladError:
         raise
     except Exception as error:
         log.exception("the tree did not start")
-        cause = error
+        cause: BaseException = error
         while not isinstance(cause, KladError) and cause.__cause__ is not None:
             cause = cause.__cause__
         raise cause if isinstance(cause, KladError) else GaveUpError(f"it could not start: {error}") from error
@@ -153,7 +168,7 @@ def signals() -> Iterator[Ending]:
             raise KeyboardInterrupt
         ending.ask()
 
-    before: dict[int, Callable[..., object] | int | None] = {}
+    before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, ask)
@@ -162,6 +177,3 @@ def signals() -> Iterator[Ending]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-__all__ = ["TelegramRefusedError", "serve"]

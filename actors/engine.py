@@ -61,8 +61,8 @@ class Engine(Member):
                 super().handle(message)
 
     def _tell_slots(self, message: EngineUp | EngineDown) -> None:
-        concerned = {(run.chat, run.slot) for run in self.step(self.ledger.live_runs())}
-        concerned |= set(self.step(self.ledger.waiting_slots()))
+        waiting = self.step(self.ledger.waiting_slots())
+        concerned = {(run.chat, run.slot) for run in self.step(self.ledger.live_runs())}.union(waiting)
         for chat, slot in concerned:
             if not self.tell(names.slot(chat, slot), message):
                 self.tell(names.CHATS, Wake(chat))

@@ -40,9 +40,10 @@ from actors.messages import (
 from actors.supervision import Parent
 from actors.world import World
 from klad import launch, slots, texts, workspace
+from klad.errors import KladError
 from klad.gateway import new_token
 from klad.ledger import Granted, NoPlace, Occupied
-from klad.runtime import Mount, Report
+from klad.runtime import Report
 from klad.words import Run, Slot
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class SlotActor(Member):
                 if self._is_mine(message.run):
                     self.step(self.ledger.signal_cancel(message.run, message.reason))
                     self.tell(names.GATEWAY, Signalled(message.run))
-                    self._stop(message.run)
+                    self._end_run(message.run)
             case Deadline():
                 self._deadline(message)
             case IdleDue():
@@ -125,7 +126,7 @@ class SlotActor(Member):
                     self._see_off(message.run)
             case LeaveDue():
                 if self._is_mine(message.run):
-                    self._stop(message.run)
+                    self._end_run(message.run)
             case EngineDown():
                 pass  # a start that fails says so; a run that lives on is adopted when the engine is back
             case _:
@@ -142,7 +143,7 @@ class SlotActor(Member):
             self.world.runtime.adopt(run.id, self._report)
             if self._stopping is not None:
                 self._stopping = None
-                self._stop(run.id)
+                self._end_run(run.id)
         current = self.step(self.ledger.live_run(self.chat, self.slot))
         if current is not None and current.state == "retiring":
             self._see_off(run.id)
@@ -157,12 +158,11 @@ class SlotActor(Member):
         places = workspace.places(world.tenant, world.install, self.chat, self.slot, world.identity)
         try:
             workspace.prepare(places, world.identity)
-            extra = tuple(self._extra())
-            binds = workspace.mounts(places, self.slot, world.source, extra)
+            binds = workspace.mounts(places, self.slot, world.source, world.extra())
             expected = workspace.identify(binds)
-        except OSError as error:
-            reason = f"the workspace can't be prepared ({error.strerror}: {error.filename})"
-            self.step(self.ledger.fail_open_turn(turn.id, f"I can't start a container: {reason}."))
+        except (OSError, KladError) as error:
+            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self.step(self.ledger.fail_open_turn(turn.id, f"I can't start a container: {reason}"))
             self._outbox()
             return
         run_id, (token, token_hash) = f"klad-{secrets.token_hex(6)}", new_token()
@@ -201,9 +201,6 @@ class SlotActor(Member):
                     text = texts.waiting_for_place(world.settings.max_concurrent_containers)
                     if self.step(self.ledger.say_waiting(self.chat, self.slot, text)):
                         self._outbox()
-
-    def _extra(self) -> list[Mount]:
-        return self.world.extra.mounts()
 
     # A run's life
 
@@ -255,7 +252,7 @@ class SlotActor(Member):
         text = texts.too_late(slots.CHAT_DEADLINE_S, state, self.ledger.clock())
         if self.step(self.ledger.overdue(deadline.run, deadline.turn, text)):
             self._outbox()
-            self._stop(deadline.run)
+            self._end_run(deadline.run)
 
     def _exited(self, exited: Exited) -> None:
         run = self._run
@@ -317,9 +314,9 @@ class SlotActor(Member):
         if self._stopping is None:
             self.step(self.ledger.signal_cancel(self._run.id, cancel.reason))
             self.tell(names.GATEWAY, Signalled(self._run.id))
-            self._stop(self._run.id)
+            self._end_run(self._run.id)
 
-    def _stop(self, run: str) -> None:
+    def _end_run(self, run: str) -> None:
         if self._stopping == run:
             return
         self._stopping = run

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from klad.mounts import Requests
 
 from klad.aio import LoopThread
 from klad.botapi import BotApi
 from klad.errors import KladError
 from klad.ledger import Ledger
 from klad.redact import Redactor
-from klad.runtime import Runtime
+from klad.runtime import Mount, Runtime
 from klad.runtime.image import Images
 from klad.settings import Settings
 from klad.tenants import Tenant
@@ -67,7 +67,8 @@ class World:
     identity: Identity
     source: Path
     """Where klad/, actors/ and agent/ are, for the worker to read."""
-    extra: Requests
+    extra: Callable[[], tuple[Mount, ...]]
+    """The allow-listed mounts, read anew for each container."""
     botapi: BotApi | None
     """The embedded Bot API; None with a token of Telegram's."""
     token: str

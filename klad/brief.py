@@ -64,7 +64,10 @@ def compose(
     zone = ZoneInfo(about.timezone)
 
     def moment(at: float) -> str:
-        return datetime.datetime.fromtimestamp(at, zone).isoformat(timespec="seconds")
+        try:
+            return datetime.datetime.fromtimestamp(at, zone).isoformat(timespec="seconds")
+        except (ValueError, OverflowError, OSError):
+            return moment(now)  # a date beyond the calendar: the turn must not wait for ever because of it
 
     chat = turn.slot == "chat"
     return {
@@ -87,9 +90,7 @@ def compose(
             }
             for item in asked
         ],
-        "history": [
-            {"who": item.who, "text": item.text, "at": moment(item.at)} for item in _newest(history)
-        ],
+        "history": [{"who": item.who, "text": item.text, "at": moment(item.at)} for item in _newest(history)],
         "memory": "\n".join(f"- {line}" for line in memory),
         "worker": worker_status(state, now),
     }

@@ -42,7 +42,7 @@ def estimate(elapsed: float, progress: Progress | None, durations: tuple[float, 
             done, total = f"{progress.done:g}", f"{progress.total:g}"
             return Estimate(left * (1 - spread), left * (1 + spread), f"{done} of {total} done")
     if durations:
-        low, high = min(durations), max(durations)
+        low, high = max(0.0, min(durations)), max(0.0, max(durations))  # a clock may have been set back
         if len(durations) == 1:
             low, high = low * 0.7, high * 1.5
         if elapsed < high:
@@ -53,7 +53,7 @@ def estimate(elapsed: float, progress: Progress | None, durations: tuple[float, 
 
 def duration(seconds: float) -> str:
     """A duration in a person's words: `8 s`, `4 min`, `1 h 20 min`."""
-    whole = round(seconds)
+    whole = max(0, round(seconds))
     if whole < 90:
         return f"{whole} s"
     if whole < 5400:

@@ -34,7 +34,7 @@ def _parse(text: str) -> dict[str, tuple[str, int]]:
     found = {}
     for item in text.replace("\n", ",").split(","):
         parts = item.strip().split(":")
-        if len(parts) == 3 and parts[2].isdigit():
+        if len(parts) == 3 and parts[2].isdecimal() and int(parts[2]) > 0:
             found[parts[0]] = (parts[1], int(parts[2]))
     return found
 

@@ -11,7 +11,8 @@ MASK = "[redacted]"
 SHORTEST = 8
 """A shorter "secret" would blank out ordinary words."""
 
-_BOT_TOKEN = re.compile(r"\b\d{6,20}:[A-Za-z0-9_-]{30,100}\b")
+# No word boundary before it: in a URL of the Bot API the token follows "/bot" directly. Its colon may be quoted.
+_BOT_TOKEN = re.compile(r"(?<![0-9])[0-9]{6,20}(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
 
 
 class Redactor:

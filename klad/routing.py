@@ -70,7 +70,8 @@ def admit(
         return Ignore("an edit of an earlier message")
     if not inbound.text.strip() and not what:
         return Ignore("nothing in it to answer")
-    if not private and not addressed and (command is None or not inbound.text.startswith("/")):
+    ours = command is not None and command.name in commands.NAMES and inbound.text.lstrip().startswith("/")
+    if not private and not addressed and not ours:
         return Ignore("not addressed in a group")
     if inbound.sender_id not in house.allowed:
         return Deny() if private else Ignore("the sender is not allowed")

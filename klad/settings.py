@@ -74,7 +74,6 @@ NOT_YET = (
     "CHAT_MODEL",
     "DAILY_BUDGET_USD",
     "GROUP_QUOTA_MB",
-    "CA_BUNDLE",
 )
 """Keys of the contract that a later version acts on; a start with one of them set says so."""
 
@@ -88,7 +87,7 @@ def _text(value: str) -> str:
 
 
 def _token(value: str) -> str:
-    if value and not re.fullmatch(r"\d{3,20}:[A-Za-z0-9_-]{10,100}", value):
+    if value and not re.fullmatch(r"[0-9]{3,20}:[A-Za-z0-9_-]{10,100}", value):
         raise _Bad("a token from @BotFather such as 123456:ABC…, or empty for the embedded web chat")
     return value
 
@@ -100,8 +99,12 @@ def _name(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.netloc):
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket that isn't closed
+        good = False
+    if value and (not good or re.search(r"\s", value)):
         raise _Bad("a URL such as https://host[:port]")
     return value.rstrip("/")
 
@@ -158,7 +161,11 @@ def _egress(value: str) -> str:
 
 
 def _file(value: str) -> str:
-    if value and not Path(value).is_file():
+    try:
+        there = Path(value).is_file()
+    except OSError:  # a name too long, a directory that is closed to us
+        there = False
+    if value and not there:
         raise _Bad("the path of a file that exists")
     return value
 
@@ -201,6 +208,8 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "GROUP_QUOTA_MB": _megabytes,
 }
 
+_EOL = re.compile(r"\r\n|\n|\r")
+"""What an editor counts as a line; `str.splitlines` knows more of them."""
 _LINE = re.compile(r"^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$")
 
 
@@ -212,7 +221,7 @@ def parse(text: str, where: str) -> Settings:
     """
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_EOL.split(text), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
@@ -251,10 +260,11 @@ def load(path: Path) -> Settings:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise UsageError(f"{path}, line {line}: not UTF-8 text") from None
+        # `error.object` and not `raw`: behind a BOM the position counts from after it.
+        before = error.object[: error.start].decode("utf-8", "replace")
+        raise UsageError(f"{path}, line {len(_EOL.split(before))}: not UTF-8 text") from None
     if "\0" in text:
-        raise UsageError(f"{path}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: a NUL byte")
+        raise UsageError(f"{path}, line {len(_EOL.split(text[: text.index(chr(0))]))}: a NUL byte")
     return parse(text, str(path))
 
 

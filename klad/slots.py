@@ -43,7 +43,7 @@ def cause_of_exit(code: int | None, out_of_memory: bool, crash: str) -> str:
     """An exit in words. `code` as the engine reports it (128 + signal when killed); None: unknown."""
     if out_of_memory:
         return "it ran out of memory"
-    if crash:
+    if crash.strip():
         return f"the agent crashed ({crash.strip().splitlines()[-1][:200]})"
     if code is None:
         return "it is gone, and how it ended is not known"

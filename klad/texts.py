@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from klad.estimate import duration, estimate, spoken
 from klad.words import ChatState, Turn
 
@@ -68,7 +70,8 @@ def engine_trouble(reason: str) -> str:
 
 
 def too_late(seconds: float, state: ChatState, now: float) -> str:
-    return f"No answer within {seconds:.0f} s, so here is what I know myself.\n\n{status(state, now)}"
+    known = status(replace(state, talk=None), now)  # the answer that was on its way is the one that is late
+    return f"No answer within {seconds:.0f} s, so here is what I know myself.\n\n{known}"
 
 
 def parked(seconds: float) -> str:

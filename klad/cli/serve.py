@@ -16,14 +16,15 @@ from typing import Any
 from actors.supervision import Down
 from actors.tenant import tree
 from actors.world import Ending, World
-from klad import brief, faults, mounts, settings, tenants, workspace
+from klad import allowlist, brief, faults, settings, tenants, workspace
 from klad.aio import LoopThread
 from klad.botapi import BotApi, BotApiStore
 from klad.cli import logs
 from klad.errors import EngineError, GaveUpError, KladError
 from klad.ledger import Ledger
+from klad.mounts import Granted
 from klad.redact import Redactor
-from klad.runtime import image
+from klad.runtime import Mount, image
 from klad.runtime.docker import DockerRuntime
 from klad.settings import Settings
 from klad.tenants import Tenant
@@ -75,6 +76,7 @@ def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
         loop = LoopThread("servers")
         loop.start()
         stack.callback(loop.stop)
+        _extra(tenant)  # a broken file is an error now, not at the first container
         token, botapi = chosen.telegram_bot_token, None
         if chosen.embedded:
             token = _embedded_token(ledger)
@@ -90,7 +92,7 @@ def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
             redact=redact,
             identity=workspace.identity(),
             source=SOURCE,
-            extra=mounts.load(tenant),
+            extra=lambda: _extra(tenant),
             botapi=botapi,
             token=token,
             api_url=f"http://127.0.0.1:{chosen.port}" if botapi else chosen.telegram_api_url,
@@ -107,6 +109,21 @@ def _embedded_token(ledger: Ledger) -> str:
         token = f"{10**8 + secrets.randbelow(9 * 10**8)}:{secrets.token_urlsafe(32)}"
         ledger.set_setting("embedded_token", token).result()
     return token
+
+
+def _extra(tenant: Tenant) -> tuple[Mount, ...]:
+    """What `mounts.json` asks for and the machine's allowlist grants. Raises `UsageError` for a broken file."""
+    wanted = allowlist.load_requests(tenant.root / "mounts.json")
+    if not wanted:
+        return ()
+    allowed = allowlist.load_allowlist(allowlist.allowlist_path())
+    granted = []
+    for found in allowlist.mounts_of(tenant.name, wanted, allowed, (tenants.home(), allowlist.allowlist_path())):
+        if isinstance(found, Granted):
+            granted.append(found.mount)
+        else:
+            log.warning("mounts.json: %s", found.reason)
+    return tuple(granted)
 
 
 def _images(chosen: Settings, runtime: DockerRuntime, first: bool) -> image.Images:

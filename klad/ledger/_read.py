@@ -102,7 +102,13 @@ def chat_state(tables: Any, chat: str) -> ChatState:
     if workers and workers[0].kind:
         like = (
             turn.select(turn.taken, turn.ended)
-            .where(turn.chat == chat, turn.kind == workers[0].kind, turn.state == "done", turn.taken.is_null(False))
+            .where(
+                turn.chat == chat,
+                turn.slot == "worker",  # a question in the same words took the chat slot a second
+                turn.kind == workers[0].kind,
+                turn.state == "done",
+                turn.taken.is_null(False),
+            )
             .order_by(turn.ended.desc())
             .limit(10)
         )

@@ -12,7 +12,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
@@ -30,7 +30,9 @@ P = ParamSpec("P")
 GROUP = 256
 """Steps in one commit at most, so that the first of a long backlog isn't kept waiting for the last."""
 
-_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "busy_timeout": 5000}
+_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
+_STEPS_OWN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG)
+"""Result codes (https://sqlite.org/rescode.html) for which a step is at fault, and not the database."""
 
 
 class _Submits(Protocol):
@@ -38,6 +40,10 @@ class _Submits(Protocol):
 
 
 S = TypeVar("S", bound=_Submits)
+
+
+class _GroupFailed(Exception):
+    """The steps that were to be committed together have all failed, for the cause of this."""
 
 
 def step(body: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Future[T]]:
@@ -54,8 +60,9 @@ class LedgerThread:
     def __init__(self, path: Path, *, timeout_s: float = 5.0) -> None:
         """Open `path`, bring its schema up to date, start the thread. Raises `LedgerError`."""
         self.path = path
+        pragmas = {**_PRAGMAS, "busy_timeout": int(timeout_s * 1000)}
         self.database = SqliteDatabase(
-            str(path), pragmas=_PRAGMAS, lock_type="IMMEDIATE", timeout=timeout_s, check_same_thread=True
+            str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=timeout_s, check_same_thread=True
         )
         self._queue: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -78,10 +85,9 @@ class LedgerThread:
     def close(self) -> None:
         """Commit what waits, close the connection, end the thread."""
         with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            self._queue.put(None)
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
@@ -90,11 +96,11 @@ class LedgerThread:
             Runner(self.database, str(Path(__file__).parent / "migrations"), table_name="migration").up()
             # WAL needs a checkpoint of what an earlier process left, or it grows with each kill.
             self.database.execute_sql("PRAGMA wal_checkpoint(PASSIVE)")
-        except (peewee.PeeweeException, sqlite3.Error, OSError) as error:
-            self._opened.set_exception(LedgerError(f"the ledger {self.path} can't be opened: {error}"))
-            return
-        except Exception as error:  # noqa: BLE001 - whatever a migration raises belongs to the opener
-            self._opened.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - whatever a migration raises belongs to the opener
+            self.database.close()
+            known = isinstance(error, peewee.PeeweeException | sqlite3.Error | OSError)
+            said = LedgerError(f"the ledger {self.path} can't be opened: {error}") if known else error
+            self._opened.set_exception(said)
             return
         self._opened.set_result(None)
         last = False
@@ -111,19 +117,14 @@ class LedgerThread:
         try:
             with self.database.atomic():
                 for body, future in group:
-                    if not future.set_running_or_notify_cancel():
-                        continue
-                    try:
-                        with self.database.atomic():
-                            outcomes.append((future, body(), None))
-                    except Exception as error:
-                        if _ill(error):
-                            raise  # that concerns the whole group
-                        outcomes.append((future, None, error))
-        except (peewee.PeeweeException, sqlite3.Error) as error:
-            log.error("ledger: %s", error)
+                    if future.set_running_or_notify_cancel():
+                        outcomes.append((future, *self._attempt(body)))
+        except Exception as error:  # noqa: BLE001 - this thread must outlive it, and nobody may wait for ever
+            reason = _first_cause(error)
+            log.error("ledger: %s", reason)
             for _, future in group:
-                _fail(future, LedgerError(f"the ledger can't be written: {error}"))
+                _fail(future, LedgerError(f"the ledger can't be written: {reason}"))
+            self._leave_transaction()
             return
         for future, value, failure in outcomes:
             if failure is not None:
@@ -131,14 +132,47 @@ class LedgerThread:
             else:
                 future.set_result(value)
 
+    def _leave_transaction(self) -> None:
+        """So that the next group can begin, also when rolling back this one failed. Nothing else is lost by it."""
+        try:
+            if self.database.connection().in_transaction:
+                self.database.connection().rollback()
+        except (peewee.PeeweeException, sqlite3.Error) as error:
+            log.error("ledger: opened anew, as it can't be rolled back: %s", error)
+            self.database.close()  # peewee connects again when it is needed
+
+    def _attempt(self, body: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+        """Run one step in a savepoint: its value, or what it raised. Raises when that concerns the whole group."""
+        try:
+            with self.database.atomic():
+                return body(), None
+        except BaseException as error:
+            # Also a SystemExit: with this thread dead, everybody would wait for ever.
+            # Some errors (a full disk) make SQLite roll back everything by itself. What followed would then
+            # commit alone, while its step is told that nothing was written.
+            if _ill(error) or not self.database.connection().in_transaction:
+                raise _GroupFailed from error
+            return None, error if isinstance(error, Exception) else RuntimeError(f"a step raised {error!r}")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what led to it, the first cause last."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
 
 def _ill(error: BaseException) -> bool:
     """Whether the database, and not the step, is at fault (full, locked, read-only, corrupt …)."""
-    cause = error if isinstance(error, sqlite3.Error) else error.__cause__ or error.__context__
-    code = getattr(cause, "sqlite_errorcode", None)
-    if code is None or not isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError):
-        return False
-    return (code & 0xFF) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
+    codes = (link.sqlite_errorcode for link in _chain(error) if hasattr(link, "sqlite_errorcode"))
+    return any((code & 0xFF) not in _STEPS_OWN for code in codes)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What SQLite said first: a rollback that fails after it would hide "disk is full" behind its own words."""
+    links = list(_chain(error))
+    return ([link for link in links if isinstance(link, sqlite3.Error)] or links)[-1]
 
 
 def _fail(future: Future[Any], error: BaseException) -> None:

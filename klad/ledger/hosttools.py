@@ -10,6 +10,8 @@ from klad.ledger._thread import step
 from klad.ledger.journal import Journal
 from klad.ledger.rows import CancelWorker, Outbox, Signalled, ToolResult, Wanted
 
+CHAT_ONLY = frozenset({"worker_status", "steer_worker", "queue_task", "cancel_worker"})
+
 
 class HostTools(Journal):
     @step
@@ -25,6 +27,13 @@ class HostTools(Journal):
 
     def _tool(self, run_row: Any, name: str, args: dict[str, Any]) -> ToolResult:
         chat = run_row.chat
+        turn = self.tables.Turn
+        holder = turn.get_or_none((turn.run == run_row.id) & (turn.state == "taken"))
+        if holder is None:
+            # Cancelled or overdue: after a stop, an agent on its last breath must not begin anything.
+            return ToolResult("This turn is over; nothing was done.", error=True)
+        if name in CHAT_ONLY and run_row.slot != "chat":
+            return ToolResult(f"There is no tool {name!r} here.", error=True)
         state = _read.chat_state(self.tables, chat)
         text = str(args.get("text") or args.get("query") or args.get("reason") or "").strip()
         worker = state.worker if state.worker is not None and state.worker.state == "taken" else None
@@ -40,7 +49,7 @@ class HostTools(Journal):
                 words = "Passed on to the worker; it reads this at its next step."
                 return ToolResult(words, nudges=(Signalled(worker.run),))
             case "queue_task":
-                return self._queue_task(run_row, text[:32_000], state.worker is None)
+                return self._queue_task(holder, text[:32_000], state.worker is None)
             case "cancel_worker":
                 if worker is None or worker.run is None:
                     return ToolResult("No worker is running.", error=True)
@@ -58,26 +67,25 @@ class HostTools(Journal):
                 return ToolResult("Remembered.")
         return ToolResult(f"There is no tool {name!r}.", error=True)
 
-    def _queue_task(self, run_row: Any, text: str, free: bool) -> ToolResult:
+    def _queue_task(self, holder: Any, text: str, free: bool) -> ToolResult:
         turn = self.tables.Turn
-        holder = turn.get_or_none((turn.run == run_row.id) & (turn.state == "taken"))
         title, kind = _read.title_and_kind(text)
         turn.create(
-            chat=run_row.chat,
+            chat=holder.chat,
             slot="worker",
             created=self.clock(),
             request=text,
             title=title,
             kind=kind,
-            reply_to=holder.reply_to if holder is not None else None,
+            reply_to=holder.reply_to,
         )
         open_turns = turn.select().where(
-            turn.chat == run_row.chat, turn.slot == "worker", turn.state == "open", turn.request.is_null(False)
+            turn.chat == holder.chat, turn.slot == "worker", turn.state == "open", turn.request.is_null(False)
         )
         place = open_turns.count()
         queued = f"Queued as the worker's next task (number {place})."
         words = "The worker is free and takes it now." if free else queued
-        return ToolResult(words, nudges=(Wanted(run_row.chat, "worker"),))
+        return ToolResult(words, nudges=(Wanted(holder.chat, "worker"),))
 
     def _search(self, chat: str, query: str) -> str:
         message, outbox = self.tables.Message, self.tables.Outbox

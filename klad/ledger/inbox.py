@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from klad import commands
 from klad.ledger import _read
 from klad.ledger._thread import LedgerThread, step
 from klad.routing import ToSlot
@@ -161,25 +162,34 @@ class Inbox(LedgerThread):
             return None
         self._note_chat(inbound)
         state = _read.chat_state(self.tables, inbound.chat)
-        now = self.clock()
-        stop = self.tables.Turn.create(
-            chat=inbound.chat,
-            slot="router",
-            state="taken",
-            created=now,
-            taken=now,
-            title="stop",
-            reply_to=inbound.telegram_id,
-        )
+        stop = self._router_turn(inbound.chat, "stop", inbound.telegram_id)
         self._add_message(update_id, inbound, stop.id)
-        return self._cancel_all(stop.id, inbound.chat, state)
+        turn, run = self.tables.Turn, self.tables.Run
+        rows = list(
+            turn.select().where(
+                turn.chat == inbound.chat, turn.state.in_(("open", "taken")), turn.slot.in_(("chat", "worker"))
+            )
+        )
+        for row in rows:
+            self._end(row, "cancelled", "■ Cancelled.")
+        run.update(state="retiring").where(run.chat == inbound.chat, run.state != "ended").execute()
+        running = state.worker or state.talk
+        return StopBegun(
+            turn=stop.id,
+            runs=self._retiring(inbound.chat),
+            dropped=sum(row.state == "open" for row in rows),
+            what=running.title if running is not None and running.state == "taken" else "",
+        )
 
     @step
     def unfinished_stops(self, chat: str) -> list[StopBegun]:
-        """Stops that were begun and not answered, after a crash between the two."""
+        """Stops that were begun and not answered, after a crash between the two.
+
+        What was asked for since is not theirs: they wait for the runs that were told to go, no others.
+        """
         turn = self.tables.Turn
-        rows = turn.select().where(turn.chat == chat, turn.slot == "router", turn.state == "taken")
-        return [self._cancel_all(row.id, chat, _read.chat_state(self.tables, chat)) for row in rows]
+        rows = turn.select().where(turn.chat == chat, turn.slot == "router", turn.state == "taken").order_by(turn.id)
+        return [StopBegun(turn=row.id, runs=self._retiring(chat), dropped=0, what="") for row in rows]
 
     @step
     def finish_turn(self, turn_id: int, text: str) -> bool:
@@ -192,35 +202,37 @@ class Inbox(LedgerThread):
 
     @step
     def answer_if_open(self, turn_id: int, reply: Callable[[ChatState, float], str]) -> bool:
-        """End a turn that no run has taken, answering from state; False: taken or ended meanwhile."""
-        turn = self.tables.Turn.get_or_none(id=turn_id)
-        if turn is None or turn.state != "open":
+        """Answer the status questions of a turn that no run has taken, from state; False: taken or ended meanwhile.
+
+        Other words that joined the turn are no such question: they stay open for a run.
+        """
+        row = self.tables.Turn.get_or_none(id=turn_id)
+        if row is None or row.state != "open":
             return False
-        self._end(turn, "done", reply(_read.chat_state(self.tables, turn.chat), self.clock()))
+        message = self.tables.Message
+        rows = list(message.select().where(message.turn == turn_id).order_by(message.id))
+        asking = [m for m in rows if commands.asks_for_status(m.text)]
+        stay = [m for m in rows if m not in asking]
+        if asking and stay:
+            answered = self._router_turn(row.chat, asking[0].text, asking[0].telegram_id)
+            message.update(turn=answered.id).where(message.id.in_([m.id for m in asking])).execute()
+            row.title, row.kind = _read.title_and_kind(stay[0].text)
+            row.reply_to = stay[0].telegram_id
+        else:
+            answered = row
+            row.state = "done"  # before the state is read: it isn't on its way any more
+        row.save()
+        self._end(answered, "done", reply(_read.chat_state(self.tables, row.chat), self.clock()))
         return True
 
     @step
     def state(self, chat: str) -> ChatState:
         return _read.chat_state(self.tables, chat)
 
-    def _cancel_all(self, stop: int, chat: str, state: ChatState) -> StopBegun:
-        turn, run = self.tables.Turn, self.tables.Run
-        rows = list(
-            turn.select().where(
-                turn.chat == chat, turn.state.in_(("open", "taken")), turn.slot.in_(("chat", "worker"))
-            )
-        )
-        for row in rows:
-            self._end(row, "cancelled", "■ Cancelled.")
-        run.update(state="retiring").where(run.chat == chat, run.state != "ended").execute()
-        runs = run.select().where(run.chat == chat, run.state != "ended")
-        running = state.worker or state.talk
-        return StopBegun(
-            turn=stop,
-            runs=tuple((row.slot, row.id) for row in runs),
-            dropped=sum(row.state == "open" for row in rows),
-            what=running.title if running is not None and running.state == "taken" else "",
-        )
+    def _retiring(self, chat: str) -> tuple[tuple[str, str], ...]:
+        run = self.tables.Run
+        rows = run.select().where(run.chat == chat, run.state == "retiring").order_by(run.slot)
+        return tuple((row.slot, row.id) for row in rows)
 
     def _mark(self, update_id: int, state: str, why: str = "") -> bool:
         update = self.tables.Update
@@ -251,23 +263,23 @@ class Inbox(LedgerThread):
 
     def _answered_turn(self, update_id: int, inbound: Inbound, text: str) -> None:
         self._note_chat(inbound)
-        now = self.clock()
-        row = self.tables.Turn.create(
-            chat=inbound.chat,
-            slot="router",
-            state="taken",
-            created=now,
-            taken=now,
-            title=_read.title_and_kind(inbound.text)[0],
-            reply_to=inbound.telegram_id,
-        )
+        row = self._router_turn(inbound.chat, inbound.text, inbound.telegram_id)
         self._add_message(update_id, inbound, row.id)
         self._end(row, "done", text)
+
+    def _router_turn(self, chat: str, text: str, reply_to: int) -> Any:
+        """A turn that needs no run; `_end` it."""
+        now, title = self.clock(), _read.title_and_kind(text)[0]
+        return self.tables.Turn.create(
+            chat=chat, slot="router", state="taken", created=now, taken=now, title=title, reply_to=reply_to
+        )
 
     def _end(self, row: Any, state: str, text: str) -> None:
         """End a turn; its last words, when there are any, are its one final row of the outbox."""
         turn = self.tables.Turn
-        turn.update(state=state, ended=self.clock(), result=text, tool="").where(turn.id == row.id).execute()
+        # The result is shown to later agents, and so leaves as well.
+        result = self.redact(text)
+        turn.update(state=state, ended=self.clock(), result=result, tool="").where(turn.id == row.id).execute()
         if text.strip():
             self._say(row.chat, text, turn=row.id, reply_to=row.reply_to, final=True)
 

@@ -24,6 +24,8 @@ from klad.words import Event, Run, Signal
 
 TAIL_CHARS = 2000
 RESULT_CHARS = 200_000
+LARGEST = 10**15
+"""What an agent says of itself is no number beyond this."""
 
 
 class Journal(Runs):
@@ -134,7 +136,7 @@ class Journal(Runs):
             .order_by(message.id.desc())
             .limit(brief.HISTORY_ITEMS)
             if row.id not in but
-        ]
+        ][::-1]
         answers = (
             outbox.select(outbox.text, outbox.at, turn.slot.alias("slot"))
             .join(turn, JOIN.LEFT_OUTER, on=(outbox.turn == turn.id))
@@ -143,7 +145,8 @@ class Journal(Runs):
             .limit(brief.HISTORY_ITEMS)
             .dicts()
         )
-        said += [brief.Said("worker" if a["slot"] == "worker" else "klad", a["text"], a["at"]) for a in answers]
+        said += [brief.Said("worker" if a["slot"] == "worker" else "klad", a["text"], a["at"]) for a in answers][::-1]
+        # The sort is stable: Telegram's dates are whole seconds, and what shares one stays in its order.
         return sorted(said, key=lambda item: item.at)
 
     def _contiguous(self, run_id: str) -> int:
@@ -154,7 +157,9 @@ class Journal(Runs):
         top, count = rows[0] or 0, rows[1]
         if top == count:
             return int(top)
-        seqs = [row.seq for row in event.select(event.seq).where(event.run == run_id).order_by(event.seq)]
+        seqs = [
+            row.seq for row in event.select(event.seq).where(event.run == run_id, event.seq >= 1).order_by(event.seq)
+        ]
         reached = 0
         for seq in seqs:
             if seq != reached + 1:
@@ -171,8 +176,8 @@ class Journal(Runs):
             return []
         if item.kind == "steered":
             signal = self.tables.Signal
-            signal.update(taken_at_step=data.get("at_step")).where(
-                signal.id == data.get("signal"), signal.run == run_row.id
+            signal.update(taken_at_step=_whole(data.get("at_step"))).where(
+                signal.id == _whole(data.get("signal")), signal.run == run_row.id
             ).execute()
             return []
         turn = self.tables.Turn
@@ -207,4 +212,11 @@ class Journal(Runs):
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """What an agent calls a number, if it is one that anybody can reckon with."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= LARGEST:
+        return None
+    return float(value)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST else None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from klad.brief import About
+from klad.errors import LedgerError
 from klad.ledger.hosttools import HostTools
 from klad.ledger.tables import tables
 
@@ -31,14 +32,16 @@ class Ledger(HostTools):
         about: About | None = None,
         redact: Callable[[str], str] = _as_it_is,
     ) -> None:
-        fresh = not path.exists()
+        try:
+            # Made here and not by SQLite, whose -wal and -shm take on this file's mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise LedgerError(f"the ledger {path} can't be opened: {os.strerror(error.errno or 0)}") from None
         self.clock = clock
         self.about = about or About()
         self.redact = redact
         super().__init__(path)
         self.tables = tables(self.database)
-        if fresh:
-            os.chmod(path, 0o600)
 
     @classmethod
     def open(

@@ -91,9 +91,7 @@ class Runs(Outbox):
         row = run.get_or_none(id=run_id)
         if row is None or row.state != "live":
             return False
-        wanted = turn.select().where(
-            turn.chat == row.chat, turn.slot == row.slot, turn.state.in_(("open", "taken"))
-        )
+        wanted = turn.select().where(turn.chat == row.chat, turn.slot == row.slot, turn.state.in_(("open", "taken")))
         if wanted.exists():
             return False
         run.update(state="retiring").where(run.id == run_id).execute()
@@ -108,6 +106,17 @@ class Runs(Outbox):
     @step
     def end_run(self, run_id: str, code: int | None, cause: str) -> Ended:
         """Put a run's end on record, and decide about the turn it held. A repeat does nothing."""
+        return self._end_run(run_id, code, cause)
+
+    @step
+    def abandon_start(self, run_id: str, cause: str) -> None:
+        """The container could not be started: its run ends, the turn stays open.
+
+        Should the container have taken the turn all the same, before the engine lost it, this is its end.
+        """
+        self._end_run(run_id, None, cause)
+
+    def _end_run(self, run_id: str, code: int | None, cause: str) -> Ended:
         row = self.tables.Run.get_or_none(id=run_id)
         if row is None or row.state == "ended":
             return Ended(None, False)
@@ -119,17 +128,12 @@ class Runs(Outbox):
             return Ended(None, False)
         fate = slots.after_exit(_read.turn_of(held), cause)
         if isinstance(fate, slots.Requeue):
-            held.state, held.run, held.taken, held.progress, held.tool = "open", None, None, None, ""
+            held.state, held.run, held.taken, held.progress = "open", None, None, None
+            held.tool, held.tail = "", ""
             held.save()
             return Ended(_read.turn_of(held), True)
         self._end(held, "failed", fate.text)
         return Ended(_read.turn_of(turn.get_by_id(held.id)), False)
-
-    @step
-    def abandon_start(self, run_id: str, cause: str) -> None:
-        """The container was never started: its run ends, the turn stays open."""
-        run = self.tables.Run
-        run.update(state="ended", ended=self.clock(), cause=cause).where(run.id == run_id).execute()
 
     @step
     def fail_open_turn(self, turn_id: int, text: str) -> bool:
@@ -155,9 +159,7 @@ class Runs(Outbox):
     def say_waiting(self, chat: str, slot: Slot, text: str) -> bool:
         """Say aloud, once for each turn, that the slot's open turns wait."""
         turn = self.tables.Turn
-        rows = list(
-            turn.select().where(turn.chat == chat, turn.slot == slot, turn.state == "open", ~turn.waiting)
-        )
+        rows = list(turn.select().where(turn.chat == chat, turn.slot == slot, turn.state == "open", ~turn.waiting))
         if not rows:
             return False
         turn.update(waiting=True).where(turn.id.in_([row.id for row in rows])).execute()

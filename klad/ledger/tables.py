@@ -23,6 +23,16 @@ from peewee import (
 )
 
 
+class Words(TextField):  # type: ignore[misc]
+    """Text without lone surrogates: JSON may carry them, and SQLite refuses the whole step for one."""
+
+    def db_value(self, value: Any) -> Any:
+        value = super().db_value(value)
+        if not isinstance(value, str) or value.isascii():
+            return value
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def tables(database: SqliteDatabase) -> Any:
     """The models as attributes of one namespace, `all` holding them in order of creation."""
 
@@ -33,61 +43,61 @@ def tables(database: SqliteDatabase) -> Any:
     Base._meta.database = database
 
     class Setting(Base):
-        key = TextField(primary_key=True)
-        value = TextField()
+        key = Words(primary_key=True)
+        value = Words()
 
     class Update(Base):
         update_id = IntegerField(primary_key=True)
-        chat = TextField(null=True)
-        json = TextField(column_name="raw")
+        chat = Words(null=True)
+        json = Words(column_name="raw")
         at = FloatField()
-        state = TextField(default="new")  # new | done | ignored
-        why = TextField(default="")
+        state = Words(default="new")  # new | done | ignored
+        why = Words(default="")
 
     class Chat(Base):
-        id = TextField(primary_key=True)
-        kind = TextField()
-        title = TextField(default="")
+        id = Words(primary_key=True)
+        kind = Words()
+        title = Words(default="")
         created = FloatField()
         fresh_from = IntegerField(default=0)  # messages and outbox rows before this moment are archive
         fresh_outbox = IntegerField(default=0)
         told_denied = FloatField(null=True)
 
     class Run(Base):
-        id = TextField(primary_key=True)
-        chat = TextField()
-        slot = TextField()
-        state = TextField(default="starting")
-        token_hash = TextField(unique=True)
+        id = Words(primary_key=True)
+        chat = Words()
+        slot = Words()
+        state = Words(default="starting")
+        token_hash = Words(unique=True)
         created = FloatField()
         started = FloatField(null=True)
         ended = FloatField(null=True)
-        container = TextField(default="")
-        mounts = TextField(default="{}")
+        container = Words(default="")
+        mounts = Words(default="{}")
         last_turn = IntegerField(null=True)
         exit_code = IntegerField(null=True)
-        cause = TextField(default="")
-        crash = TextField(default="")
+        cause = Words(default="")
+        crash = Words(default="")
 
     class Turn(Base):
         id = AutoField()
-        chat = TextField()
-        slot = TextField()
-        state = TextField(default="open")
+        chat = Words()
+        slot = Words()
+        state = Words(default="open")
         created = FloatField()
         run = ForeignKeyField(Run, null=True, column_name="run", object_id_name="run_id")
         taken = FloatField(null=True)
         ended = FloatField(null=True)
-        request = TextField(null=True)
-        title = TextField(default="")
-        kind = TextField(default="")
+        request = Words(null=True)
+        title = Words(default="")
+        kind = Words(default="")
         attempts = IntegerField(default=0)
         tools = IntegerField(default=0)
-        progress = TextField(null=True)
-        tail = TextField(default="")
-        tool = TextField(default="")
+        progress = Words(null=True)
+        tail = Words(default="")
+        tool = Words(default="")
         waiting = BooleanField(default=False)
-        result = TextField(default="")
+        result = Words(default="")
         reply_to = IntegerField(null=True)
 
         class Meta:
@@ -95,16 +105,16 @@ def tables(database: SqliteDatabase) -> Any:
 
     class Message(Base):
         id = AutoField()
-        chat = TextField()
+        chat = Words()
         update_id = IntegerField(unique=True, null=True)
         turn = ForeignKeyField(Turn, column_name="turn", object_id_name="turn_id", backref="messages")
         sender_id = IntegerField()
-        sender = TextField()
-        text = TextField()
+        sender = Words()
+        text = Words()
         at = FloatField()
         telegram_id = IntegerField()
         reply_to = IntegerField(null=True)
-        reply_text = TextField(default="")
+        reply_text = Words(default="")
 
         class Meta:
             indexes = ((("chat", "id"), False),)
@@ -113,8 +123,8 @@ def tables(database: SqliteDatabase) -> Any:
         run = ForeignKeyField(Run, column_name="run", object_id_name="run_id")
         seq = IntegerField()
         turn = IntegerField(null=True)
-        kind = TextField()
-        data = TextField()
+        kind = Words()
+        data = Words()
         at = FloatField()
 
         class Meta:
@@ -122,16 +132,16 @@ def tables(database: SqliteDatabase) -> Any:
 
     class Outbox(Base):
         id = AutoField()
-        chat = TextField()
+        chat = Words()
         turn = ForeignKeyField(Turn, null=True, column_name="turn", object_id_name="turn_id")
-        text = TextField()
+        text = Words()
         reply_to = IntegerField(null=True)
         final = BooleanField(default=False)
-        state = TextField(default="pending")  # pending | sending | sent | failed
+        state = Words(default="pending")  # pending | sending | sent | failed
         sent_parts = IntegerField(default=0)
         attempts = IntegerField(default=0)
         telegram_id = IntegerField(null=True)
-        error = TextField(default="")
+        error = Words(default="")
         at = FloatField()
         sent_at = FloatField(null=True)
 
@@ -141,15 +151,15 @@ def tables(database: SqliteDatabase) -> Any:
     class Signal(Base):
         id = AutoField()
         run = ForeignKeyField(Run, column_name="run", object_id_name="run_id")
-        kind = TextField()
-        text = TextField()
+        kind = Words()
+        text = Words()
         at = FloatField()
         taken_at_step = IntegerField(null=True)
 
     class ToolCall(Base):
         run = ForeignKeyField(Run, column_name="run", object_id_name="run_id")
-        call = TextField()
-        text = TextField()
+        call = Words()
+        text = Words()
         error = BooleanField(default=False)
 
         class Meta:
@@ -158,8 +168,8 @@ def tables(database: SqliteDatabase) -> Any:
 
     class Memory(Base):
         id = AutoField()
-        chat = TextField()
-        text = TextField()
+        chat = Words()
+        text = Words()
         at = FloatField()
 
     Turn.add_index(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from klad.mounts import Requests
 
 from actors import names
 from actors.supervision import Registry
@@ -91,7 +90,7 @@ class House:
             redact=Redactor(),
             identity=identity(),
             source=root,
-            extra=Requests(),
+            extra=tuple,
             botapi=None,
             token="",
             api_url="",
@@ -112,7 +111,7 @@ class House:
     def start(self, actor: Any, name: str, *args: Any) -> Any:
         return actor.start(solo(name, registry=self.registry, clock=self.clock), self.world, *args)
 
-    def mail(self, text: str, sender: int = 1, chat: str = CHAT, **message: Any) -> int:
+    def mail(self, text: str, sender: int = 1, in_chat: str = CHAT, **message: Any) -> int:
         """An update in the ledger, as Telegram would have sent it."""
         self.update += 1
         raw = {
@@ -120,13 +119,13 @@ class House:
             "message": {
                 "message_id": 100 + self.update,
                 "date": 1000,
-                "text": text,
-                "chat": {"id": int(chat), "type": "private", "first_name": "D"},
+                **({"text": text} if text else {}),
+                "chat": {"id": int(in_chat), "type": "private", "first_name": "D"},
                 "from": {"id": sender, "is_bot": False, "first_name": "D"},
                 **message,
             },
         }
-        self.ledger.commit_update(self.update, chat, json.dumps(raw)).result(10)
+        self.ledger.commit_update(self.update, in_chat, json.dumps(raw)).result(10)
         return self.update
 
     def outbox(self, chat: str = CHAT) -> list[str]:

@@ -1,0 +1,21 @@
+"""A process that polls until it is killed: `python -m tests.klad.telegram.killed_child URL LEDGER`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from klad.ledger import Ledger
+from klad.telegram import CommittingQueue, Poller
+from tests.klad.telegram.fake_api import TOKEN
+
+
+async def main(url: str, ledger: str) -> None:
+    poller = Poller(TOKEN, CommittingQueue(Ledger.open(Path(ledger)), lambda chat: None), api_url=url)
+    poller.start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

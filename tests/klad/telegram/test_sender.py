@@ -1,0 +1,416 @@
+"""The outbox, from a real ledger through the real python-telegram-bot to a server that fails on request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klad.telegram import MARK, Sender, render
+from klad.telegram.clock import Clock
+from klad.telegram.formatting import LIMIT
+from tests.klad.telegram.fake_api import FakeApi, Fault
+from tests.klad.telegram.tools import IllLedger, RushClock, StillClock, TestLedger, open_ledger, plain_bot, run
+
+
+class World:
+    def __init__(self, api: FakeApi, ledger: TestLedger) -> None:
+        self.api, self.ledger = api, ledger
+        self.failed: list[tuple[str, str]] = []
+
+    def states(self) -> list[str]:
+        return [state for state, _, _, _ in self.ledger.rows().result()]
+
+    @contextlib.asynccontextmanager
+    async def sender(
+        self, *, clock: Clock | None = None, ledger: Any = None, read_timeout: float = 5.0
+    ) -> AsyncIterator[Sender]:
+        bot = plain_bot(self.api.url, read_timeout=read_timeout)
+        sender = Sender(
+            bot,
+            ledger or self.ledger,
+            clock=clock or RushClock(),
+            on_failed=lambda chat, reason: self.failed.append((chat, reason)),
+        )
+        await sender.start()
+        try:
+            yield sender
+        finally:
+            await sender.stop(grace=0.3)
+            await bot.shutdown()
+
+    async def send(self, *rows: tuple[str, str], **more: Any) -> None:
+        """These rows, until the outbox is empty."""
+        for chat, text in rows:
+            self.ledger.add(chat, text).result()
+        async with self.sender(**more) as sender:
+            await sender.drained()
+
+
+@contextlib.asynccontextmanager
+async def world(where: Path) -> AsyncIterator[World]:
+    ledger = open_ledger(where)
+    try:
+        async with FakeApi() as api:
+            yield World(api, ledger)
+    finally:
+        ledger.close()
+
+
+def test_what_waits_at_the_start_is_sent_in_order(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            await w.send(*[("7", f"m{n}") for n in range(5)], ("8", "other"))
+            assert w.api.texts(7) == ["m0", "m1", "m2", "m3", "m4"]
+            assert w.api.texts(8) == ["other"]
+            assert set(w.states()) == {"sent"}
+
+    run(test())
+
+
+def test_waking_a_chat_sends_what_came_since(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w, w.sender() as sender:
+            await sender.drained()
+            w.ledger.add("7", "new").result()
+            await asyncio.to_thread(sender.wake, "7")
+            await w.api.until(lambda: w.api.texts() == ["new"])
+
+    run(test())
+
+
+def test_nudges_without_number_send_nothing_twice(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w, w.sender() as sender:
+            for number in range(30):
+                w.ledger.add("7", f"m{number}")
+                sender.wake("7")
+                await asyncio.sleep(0)
+            await w.api.until(lambda: len(w.api.sent) == 30)
+            await sender.drained()
+            assert w.api.texts() == [f"m{number}" for number in range(30)]
+
+    run(test())
+
+
+def test_markdown_reply_topic_and_preview_reach_telegram(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.ledger.add("-100:9", "**hi** https://a.b", 55).result()
+            await w.send()
+            [message] = w.api.sent
+            params = message["params"]
+            assert (params["chat_id"], params["message_thread_id"], params["text"]) == (-100, 9, "hi https://a.b")
+            assert params["entities"] == [{"type": "bold", "offset": 0, "length": 2}]
+            assert params["reply_parameters"] == {"message_id": 55, "allow_sending_without_reply": True}
+            assert params["link_preview_options"] == {"is_disabled": True}
+
+    run(test())
+
+
+def test_a_long_text_goes_in_parts_and_only_the_first_is_a_reply(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.ledger.add("7", "🎉 word " * 2000, 55).result()
+            await w.send()
+            assert len(w.api.sent) == 4
+            assert "".join("".join(w.api.texts()).split()) == "🎉word" * 2000
+            assert ["reply_parameters" in message["params"] for message in w.api.sent] == [True, False, False, False]
+            assert w.states() == ["sent"]
+
+    run(test())
+
+
+def test_a_text_that_is_blank_is_done_without_a_message(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            await w.send(("7", " \n"), ("7", "next"))
+            assert (w.api.texts(), w.states()) == (["next"], ["sent", "sent"])
+
+    run(test())
+
+
+def test_one_chats_429_holds_that_chat_alone(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            clock = StillClock()
+            flood = Fault(429, "Too Many Requests", {"retry_after": 60})
+            w.api.fail("sendMessage", flood, when=lambda params: params["chat_id"] == 7)
+            for text in ("one", "two"):
+                w.ledger.add("7", text).result()
+                w.ledger.add("8", text).result()
+            async with w.sender(clock=clock) as sender:
+                await w.api.until(lambda: w.api.texts(8) == ["one", "two"])
+                await clock.until_asleep(1)
+                await clock.advance(59)
+                assert w.api.texts(7) == []
+                await clock.advance(1)
+                await w.api.until(lambda: w.api.texts(7) == ["one", "two"])
+                await sender.drained()
+            assert set(w.states()) == {"sent"}
+
+    run(test())
+
+
+def test_a_chat_never_has_two_requests_in_flight_and_chats_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            for chat in ("7", "8", "9"):
+                w.ledger.add(chat, "first").result()
+                w.ledger.add(chat, "second").result()
+            w.api.fail("sendMessage", Fault(hang=True), when=lambda params: params["chat_id"] == 7)
+            async with w.sender():
+                await w.api.until(lambda: len(w.api.sent) == 4)
+                assert [call.params["text"] for call in w.api.calls if call.params["chat_id"] == 7] == ["first"]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault(500, "Internal Server Error"), "hi"),
+        (Fault(429, "Too Many Requests", {"retry_after": 3}), "hi"),
+        (Fault(429, "Too Many Requests"), "hi"),
+        (Fault(401, "Unauthorized"), "hi"),
+        (Fault(cut=True), f"{MARK}hi"),
+        (Fault(502, "Bad Gateway"), f"{MARK}hi"),
+        (Fault(200, body=b"<html>"), f"{MARK}hi"),
+    ],
+)
+def test_a_passing_failure_is_tried_again_until_it_is_there(tmp_path: Path, fault: Fault, text: str) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            clock = RushClock()
+            w.api.fail("sendMessage", fault, times=5)
+            await w.send(("7", "hi"), ("7", "next"), clock=clock)
+            assert w.api.texts() == [text, "next"]
+            assert w.states() == ["sent", "sent"]
+            assert w.api.count("sendMessage") == 7
+            assert sum(clock.waits) > 5
+
+    run(test())
+
+
+def test_a_send_that_timed_out_may_have_arrived_and_is_marked(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.api.fail("sendMessage", Fault(hang=True, delivered=True))
+            await w.send(("7", "**hi** you"), read_timeout=0.2)
+            assert w.api.texts() == ["hi you", f"{MARK}hi you"]
+            [_, repeat] = w.api.sent
+            assert repeat["params"]["entities"] == [{"type": "bold", "offset": len(MARK), "length": 2}]
+            assert w.states() == ["sent"]
+
+    run(test())
+
+
+def test_a_server_that_cannot_be_reached_is_waited_for_and_nothing_is_marked(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            port = int(w.api.url.rpartition(":")[2])
+            await w.api.stop()
+            clock = StillClock()
+            w.ledger.add("7", "hi").result()
+            async with w.sender(clock=clock) as sender:
+                await clock.until_asleep(1)
+                await w.api.start(port)
+                await clock.advance(1)
+                await sender.drained()
+            assert w.api.texts() == ["hi"]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(400, "Bad Request: chat not found"), "Chat not found"),
+        (Fault(403, "Forbidden: bot was blocked by the user"), "Forbidden: bot was blocked by the user"),
+        (
+            Fault(400, "Bad Request: group chat was upgraded", {"migrate_to_chat_id": -1009}),
+            "the group became a supergroup, -1009",
+        ),
+    ],
+)
+def test_what_will_never_go_is_given_up_and_the_next_goes(tmp_path: Path, fault: Fault, reason: str) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.api.fail("sendMessage", fault)
+            await w.send(("7", "bad"), ("7", "good"))
+            assert w.api.texts() == ["good"]
+            assert w.states() == ["failed", "sent"]
+            assert w.failed == [("7", reason)]
+            assert w.ledger.rows().result()[0][3] == reason
+            assert w.api.count("sendMessage") == 2, "a BadRequest is a NetworkError, and must not be tried again"
+
+    run(test())
+
+
+def test_refused_entities_go_once_more_as_plain_text(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.api.fail(
+                "sendMessage",
+                Fault(400, "Bad Request: can't parse entities: x"),
+                when=lambda params: "entities" in params,
+                times=9,
+            )
+            await w.send(("7", "**hi**"))
+            assert w.api.texts() == ["hi"]
+            assert (w.api.count("sendMessage"), w.states()) == (2, ["sent"])
+
+    run(test())
+
+
+def test_a_reply_whose_target_is_gone_goes_without_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.api.fail(
+                "sendMessage",
+                Fault(400, "Bad Request: message to be replied not found"),
+                when=lambda params: "reply_parameters" in params,
+            )
+            w.ledger.add("7", "hi", 55).result()
+            await w.send()
+            assert (w.api.texts(), w.states()) == (["hi"], ["sent"])
+
+    run(test())
+
+
+def test_an_answer_that_makes_no_sense_is_not_repeated_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.api.fail("sendMessage", Fault(200, body=b"{}"), times=99)
+            await w.send(("7", "hi"))
+            assert (w.api.count("sendMessage"), w.states()) == (3, ["failed"])
+
+    with caplog.at_level("CRITICAL"):
+        run(test())
+
+
+def test_a_chat_that_is_no_chat_is_given_up(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            await w.send(("nobody", "hi"))
+            assert (w.api.calls, w.states()) == ([], ["failed"])
+
+    run(test())
+
+
+def test_what_a_crash_left_in_mid_send_is_marked_and_goes_before_the_rest(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.ledger.add("7", "hi").result()
+            w.ledger.outbox_take("7").result()
+            await w.send(("7", "next"))
+            assert w.api.texts() == [f"{MARK}hi", "next"]
+
+    run(test())
+
+
+def test_a_long_text_goes_on_from_the_part_where_a_crash_left_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            words = [f"w{number:04}" for number in range(2000)]
+            w.ledger.add("7", " ".join(words)).result()
+            row = w.ledger.outbox_take("7").result()
+            assert row is not None
+            w.ledger.outbox_part(row.id, 1).result()
+            await w.send()
+            first, last = w.api.texts()
+            assert first.startswith(MARK)
+            assert not last.startswith(MARK), "only the part that was under way may be a repeat"
+            arrived = f"{first.removeprefix(MARK)} {last}".split()
+            parts = [part.text for part in render(" ".join(words), LIMIT - len(MARK))]
+            assert arrived == " ".join(parts[1:]).split()
+            assert w.states() == ["sent"]
+
+    run(test())
+
+
+def test_what_surely_failed_before_a_crash_is_no_repeat_after_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            clock = StillClock()
+            w.ledger.add("7", "hi").result()
+            w.api.fail("sendMessage", Fault(429, "Too Many Requests", {"retry_after": 1000}))
+            async with w.sender(clock=clock):
+                await clock.until_asleep(1)
+            await w.send()
+            assert w.api.texts() == ["hi"]
+
+    run(test())
+
+
+def test_what_may_have_arrived_before_a_crash_is_a_repeat_after_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            clock = StillClock()
+            w.ledger.add("7", "hi").result()
+            w.api.fail("sendMessage", Fault(cut=True, delivered=True))
+            async with w.sender(clock=clock):
+                await clock.until_asleep(1)
+            await w.send()
+            assert w.api.texts() == ["hi", f"{MARK}hi"]
+
+    run(test())
+
+
+def test_an_ill_ledger_is_waited_for(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.ledger.add("7", "hi").result()
+            ill = IllLedger(w.ledger)
+            async with w.sender(ledger=ill) as sender:
+                while ill.tries < 5:
+                    await asyncio.sleep(0)
+                ill.ill = False
+                await sender.drained()
+            assert (w.api.texts(), w.states()) == (["hi"], ["sent"])
+
+    run(test())
+
+
+def test_a_send_in_flight_at_the_stop_is_answered_and_on_record(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.ledger.add("7", "one").result()
+            w.ledger.add("7", "two").result()
+            async with w.sender():
+                await w.api.until(lambda: w.api.count("sendMessage"))
+            assert w.api.texts() == ["one"]
+            assert w.states() == ["sent", "pending"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("moment", ["held", "hanging", "ledger ill"])
+def test_stop_comes_back_within_its_grace(tmp_path: Path, moment: str) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            clock = StillClock()
+            ledger: Any = None
+            w.ledger.add("7", "one").result()
+            if moment == "held":
+                w.api.fail("sendMessage", Fault(429, "x", {"retry_after": 1000}))
+            elif moment == "hanging":
+                w.api.fail("sendMessage", Fault(hang=True))
+            else:
+                ledger = IllLedger(w.ledger)
+            async with w.sender(clock=clock, ledger=ledger) as sender:
+                if moment == "hanging":
+                    await w.api.until(lambda: w.api.calls)
+                else:
+                    await clock.until_asleep(1)
+                async with asyncio.timeout(2):
+                    await sender.stop(grace=0.1)
+            assert not [task for task in asyncio.all_tasks() if "outbox" in task.get_name()]
+
+    run(test())

@@ -8,6 +8,7 @@ def main() -> int:
         print("Klåd needs Python 3.11 or newer; `make run` finds it.", file=sys.stderr)
         return 2
     try:
+        import klad.cli.serve  # noqa: F401 - all that a start needs, so that what is missing shows here
         from klad.cli import run
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] in ("klad", "actors", "agent"):

@@ -33,6 +33,7 @@ from actors.messages import (
 from actors.supervision import Parent
 from actors.world import World
 from klad import workspace
+from klad.botapi import guard
 from klad.errors import TakenError
 from klad.gateway import Gateway, ScriptedModel
 from klad.ledger import Nudge
@@ -123,7 +124,7 @@ class WebActor(Member):
         self.on_stop()
 
     async def _open(self) -> None:
-        app = web.Application()
+        app = web.Application(middlewares=[guard])
         app.router.add_get("/healthz", self._healthz)
         if self.world.botapi is not None:
             self.world.botapi.add_to(app)

@@ -71,7 +71,7 @@ class SlotActor(Member):
     def __init__(self, parent: Parent, world: World, chat: str, slot: Slot) -> None:
         super().__init__(parent, world)
         self.chat, self.slot = chat, slot
-        self.kind = f"slot:{slot}"
+        self.kind = f"slot-{slot}"
         self._run: Run | None = None
         self._stops: list[int] = []
         self._stopping: str | None = None

@@ -103,9 +103,9 @@ def create(tenant: Tenant, token: str = "", free: Callable[[int], bool] | None =
             descriptor = os.open(tenant.env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
-    except FileExistsError:
-        raise UsageError(f"tenant {tenant.name} exists already, in {tenant.root}") from None
     except OSError as error:
+        if isinstance(error, FileExistsError) and exists(tenant):
+            raise UsageError(f"tenant {tenant.name} exists already, in {tenant.root}") from None
         raise _unusable(error, tenant) from None
     return settings.load(tenant.env)
 

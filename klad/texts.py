@@ -88,6 +88,13 @@ def title(text: str) -> str:
     return line if len(line) <= 60 else line[:59] + "…"
 
 
+def excerpt(text: str, words: str, room: int = 200) -> str:
+    """What stands around `words` in `text`, in about `room` characters of one line."""
+    at = max(0, text.lower().find(words.lower()) - room // 2)
+    line = " ".join(text[at : at + room + len(words)].split())
+    return f"{'…' if at else ''}{line}{'…' if at + room + len(words) < len(text) else ''}"
+
+
 def _task(turn: Turn, state: ChatState, now: float) -> list[str]:
     if turn.state == "open":
         return [f"Waiting to start: {turn.title}"]

@@ -45,6 +45,8 @@ class Job:
         self.exit: int | None = None
         """As a shell says it: 128 + N for signal N."""
         self.path = path
+        self.shown = 0
+        """Bytes of output that had come when it was last shown."""
 
     def text(self) -> str:
         return self.output.text(f"{self.path} (its first {FILE >> 20} MiB)" if os.path.exists(self.path) else "")
@@ -106,7 +108,7 @@ class Jobs:
         each second and if they changed. Raises Cancelled.
         """
         until = time.monotonic() + timeout
-        shown, show_at = job.output.total, time.monotonic() + 1.0
+        show_at = time.monotonic() + 1.0
         with self._bell:
             while True:
                 self._attention.check()
@@ -121,8 +123,8 @@ class Jobs:
                     return "late"
                 if now >= show_at:
                     show_at = now + 1.0
-                    if job.output.total != shown:
-                        shown = job.output.total
+                    if job.output.total != job.shown:
+                        job.shown = job.output.total
                         show(job.output.last(2000))
                 self._bell.wait(max(min(show_at, until) - now, 0.01))
 

@@ -200,7 +200,7 @@ def _asks(question: str) -> list[Ask]:
     """A message is one thing asked for, but for commands on lines of their own."""
     if _COMMAND.match(question):
         found: list[str] = []
-        for line in question.splitlines():
+        for line in question.split("\n"):
             if found and not _COMMAND.match(line):
                 found[-1] += f"\n{line}"
             else:

@@ -95,12 +95,13 @@ class HostTools(Journal):
             .where(message.chat == chat, message.text.contains(query))
             .order_by(message.id.desc())
             .limit(10)
-        ]
+        ][::-1]
         found += [
             (row.at, "klad", row.text)
             for row in outbox.select()
             .where(outbox.chat == chat, outbox.text.contains(query))
             .order_by(outbox.id.desc())
             .limit(10)
-        ]
-        return "\n".join(f"{who}: {texts.title(text)}" for _, who, text in sorted(found))
+        ][::-1]
+        found.sort(key=lambda item: item[0])
+        return "\n".join(f"{who}: {texts.excerpt(text, query)}" for _, who, text in found)

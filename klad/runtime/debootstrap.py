@@ -45,12 +45,21 @@ _DPKG = "force-unsafe-io\n" + "".join(
 )
 """No fsync for each file (the directory is thrown away on failure), and nothing that `_LEAN` leaves out."""
 
+# Not the usual directory, which is often a small tmpfs, or mounted nodev: no place for a system.
+_WORKSHOP = Path("/var/tmp")  # noqa: S108
+
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def missing() -> str:
     """What this machine lacks to do it, as one line with the remedy; empty: nothing."""
-    needed = {"debootstrap": "debootstrap", "unshare": "util-linux", "tar": "tar", "chroot": "coreutils"}
+    needed = {
+        "debootstrap": "debootstrap",
+        "unshare": "util-linux",
+        "setpriv": "util-linux",
+        "tar": "tar",
+        "chroot": "coreutils",
+    }
     lacking = sorted({package for program, package in needed.items() if not shutil.which(program, path=_PATH)})
     if os.uname().sysname != "Linux":
         return "building one without a registry works on Linux only: check the internet connection"
@@ -82,8 +91,11 @@ def build(
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    # /var/tmp, for /tmp is often a small tmpfs, or mounted nodev, where no system can be installed.
-    place = tempfile.mkdtemp(prefix="klad-build-", dir="/var/tmp")
+    # What a build that was killed left behind; the caller's lock says that none is under way.
+    for stale in _WORKSHOP.glob("klad-build-*/"):
+        if stale.owner() == "root":
+            shutil.rmtree(stale, ignore_errors=True)
+    place = tempfile.mkdtemp(prefix="klad-build-", dir=_WORKSHOP)
     # A directory in it, for the temporary one is 0700 and this one's mode is that of the image's "/".
     root = Path(place) / "root"
     try:
@@ -96,7 +108,8 @@ def _scratch() -> Iterator[Path]:
 
 def _apart(*command: str) -> list[str]:
     """`command` with mounts and processes of its own, which all go when it goes or we do."""
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", *command]
+    dying_with_us = ["setpriv", "--pdeathsig", "KILL", "--"]
+    return [*dying_with_us, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", *command]
 
 
 def _bootstrap(root: Path, recipe: Recipe, progress: Progress) -> None:
@@ -199,8 +212,12 @@ def _run(command: Sequence[str], follow: Callable[[str], None], what: str) -> No
                 follow(line)
     except BaseException:
         process.kill()
+        if process.stdout is not None:
+            process.stdout.read()  # to its end: until the last of them is gone
         raise
     finally:
         code = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
     if code != 0:
         raise ImageMissingError(f"{what} failed ({code}): {' | '.join(last)[-400:]}")

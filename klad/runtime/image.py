@@ -23,7 +23,19 @@ from klad.errors import EngineError, ImageMissingError
 from klad.runtime import debootstrap, registry
 from klad.runtime.engine import FAULTS, Engine, status_of
 from klad.runtime.progress import Progress
-from klad.runtime.recipe import AGENT, Images, Recipe, base_tags, image_tags, load, shipped
+from klad.runtime.recipe import (
+    AGENT,
+    DOCKERFILE,
+    Images,
+    Recipe,
+    Sources,
+    base_tags,
+    image_tags,
+    read_recipe,
+    shipped,
+    sources,
+    tags_of,
+)
 
 __all__ = ["Images", "build", "ensure", "image_tags", "present"]
 
@@ -54,13 +66,14 @@ def ensure(engine: Engine, progress: Callable[[str], None], agent: Path = AGENT)
     Safe against other processes that do the same. Raises `ImageMissingError` where it can't be
     built, `EngineError` where the engine doesn't answer.
     """
-    tags = image_tags(agent)
+    files = sources(agent)
+    tags = tags_of(files)
     try:
         with engine.client(_BUILD_S) as client:
             if _have(client, tags.chat) and _have(client, tags.worker):
                 return tags
             with _alone(progress):
-                _make(engine, client, tags, agent, Progress(progress))
+                _make(engine, client, tags, files, Progress(progress))
     except ImageMissingError as error:
         raise ImageMissingError(f"no image for the agent: {error}") from error
     except EngineError:
@@ -70,22 +83,22 @@ def ensure(engine: Engine, progress: Callable[[str], None], agent: Path = AGENT)
     return tags
 
 
-def _make(engine: Engine, client: docker.APIClient, tags: Images, agent: Path, progress: Progress) -> None:
-    recipe = load(agent)
+def _make(engine: Engine, client: docker.APIClient, tags: Images, files: Sources, progress: Progress) -> None:
+    recipe = read_recipe(files)
     bases = base_tags(recipe)
     if not (_have(client, bases.chat) and _have(client, bases.worker)):
-        _make_bases(engine, client, recipe, bases, agent, progress)
+        _make_bases(engine, client, recipe, bases, files, progress)
     progress.phase("agent")
-    files = {f"agent/{path.relative_to(agent).as_posix()}": path.read_bytes() for path in shipped(agent)}
-    files["Dockerfile"] = (agent / "image/Dockerfile").read_bytes()
+    context = {f"agent/{name}": content for name, content in shipped(files).items()}
+    context["Dockerfile"] = files[DOCKERFILE]
     for tag, base in ((tags.chat, bases.chat), (tags.worker, bases.worker)):
         if not _have(client, tag):
-            registry.build_image(client, tag, files, {"BASE": base}, progress, network="none")
+            registry.build_image(client, tag, context, {"BASE": base}, progress, network="none")
             progress.line(f"{tag} is ready")
 
 
 def _make_bases(
-    engine: Engine, client: docker.APIClient, recipe: Recipe, bases: Images, agent: Path, progress: Progress
+    engine: Engine, client: docker.APIClient, recipe: Recipe, bases: Images, files: Sources, progress: Progress
 ) -> None:
     def have(tag: str) -> bool:
         return _have(client, tag)
@@ -95,7 +108,7 @@ def _make_bases(
         with engine.client(_PULL_S) as hasty:
             pulled = registry.pull(hasty, recipe.registry_image, progress)
     if pulled:
-        registry.build(client, recipe, bases, have, progress, agent)
+        registry.build(client, recipe, bases, have, files, progress)
         return
     lacking = debootstrap.missing()
     if lacking:
@@ -117,7 +130,10 @@ def _have(client: docker.APIClient, tag: str) -> bool:
 def _alone(progress: Callable[[str], None]) -> Iterator[None]:
     """One build at a time for this user on this machine; the second one then finds it done."""
     path = Path(tempfile.gettempdir()) / f"klad-build-{os.getuid()}.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ImageMissingError(f"{path} can't be locked: {error.strerror}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

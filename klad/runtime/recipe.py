@@ -1,16 +1,20 @@
-"""What the images are made of, and the tags that follow from it. Reads files, asks no engine."""
+"""What the images are made of, and the tags that follow from it. Asks no engine."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 AGENT: Final = Path(__file__).resolve().parents[2] / "agent"
 """The agent's sources. Found beside `klad`, not imported: the host never runs them."""
+
+DOCKERFILE: Final = "image/Dockerfile"
+AGENT_BASE: Final = "image/Dockerfile.agent-base"
+WORKER_BASE: Final = "image/Dockerfile.worker-base"
 
 UID: Final = 10001
 """The image's own user (group likewise), with `/workspace/home` as its home."""
@@ -58,9 +62,26 @@ class Images:
     worker: str
 
 
+Sources = Mapping[str, bytes]
+"""Contents by name, relative to `agent/`; read once, so that what is hashed is what is built."""
+
+
+def sources(agent: Path = AGENT) -> Sources:
+    paths = (path for path in agent.rglob("*") if path.is_file())
+    return {
+        path.relative_to(agent).as_posix(): path.read_bytes()
+        for path in sorted(paths)
+        if "__pycache__" not in path.parts and path.suffix != ".pyc"
+    }
+
+
 def image_tags(agent: Path = AGENT) -> Images:
     """The tags that these sources and this recipe have; the same on every machine."""
-    digest = _digest(agent, _sources(agent))
+    return tags_of(sources(agent))
+
+
+def tags_of(files: Sources) -> Images:
+    digest = _digest(files)
     return Images(chat=f"klad-agent:{digest}", worker=f"klad-worker:{digest}")
 
 
@@ -68,9 +89,8 @@ def base_tags(recipe: Recipe) -> Images:
     return Images(chat=f"klad-base:{recipe.digest}-agent", worker=f"klad-base:{recipe.digest}-worker")
 
 
-def load(agent: Path = AGENT) -> Recipe:
-    image = agent / "image"
-    said = json.loads((image / "recipe.json").read_text("utf-8"))
+def read_recipe(files: Sources) -> Recipe:
+    said = json.loads(files["image/recipe.json"])
     return Recipe(
         registry_image=said["registry_image"],
         suite=said["suite"],
@@ -80,27 +100,18 @@ def load(agent: Path = AGENT) -> Recipe:
         worker_packages=tuple(said["worker_packages"]),
         npm=Npm(**said["npm"]),
         # Not the Dockerfile that puts the agent on top: the bases don't follow from it.
-        digest=_digest(image, [image / "recipe.json", *sorted(image.glob("Dockerfile.*-base"))]),
+        digest=_digest({name: files[name] for name in ("image/recipe.json", AGENT_BASE, WORKER_BASE)}),
     )
 
 
-def shipped(agent: Path = AGENT) -> list[Path]:
-    """The files of the agent that go into the image, in order."""
-    return [path for path in _sources(agent) if path.relative_to(agent).parts[0] != "image"]
+def shipped(files: Sources) -> Sources:
+    """What of them goes into the image."""
+    return {name: content for name, content in files.items() if not name.startswith("image/")}
 
 
-def _sources(agent: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in agent.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
-    )
-
-
-def _digest(root: Path, paths: Iterable[Path]) -> str:
-    """12 hex digits over names and contents; neither times nor modes differ between two checkouts."""
+def _digest(files: Sources) -> str:
+    """12 hex digits over names and contents; times and modes differ between two checkouts."""
     total = hashlib.sha256()
-    for path in paths:
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
+    for name, content in sorted(files.items()):
+        total.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return total.hexdigest()[:12]

@@ -7,7 +7,6 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import docker
 
@@ -15,7 +14,7 @@ from klad.errors import ImageMissingError
 from klad.runtime.engine import FAULTS
 from klad.runtime.fetch import fetch
 from klad.runtime.progress import Progress
-from klad.runtime.recipe import AGENT, Images, Recipe
+from klad.runtime.recipe import AGENT_BASE, WORKER_BASE, Images, Recipe, Sources
 
 
 def pull(client: docker.APIClient, image: str, progress: Progress) -> bool:
@@ -44,20 +43,20 @@ def build(
     recipe: Recipe,
     bases: Images,
     have: Callable[[str], bool],
+    sources: Sources,
     progress: Progress,
-    agent: Path = AGENT,
 ) -> None:
     """Make the bases that are not there, the registry's image being there. Raises `ImageMissingError`."""
     if not have(bases.chat):
         progress.phase("base: Python")
-        files = {"Dockerfile": (agent / "image/Dockerfile.agent-base").read_bytes()}
+        files = {"Dockerfile": sources[AGENT_BASE]}
         build_image(client, bases.chat, files, {"FROM": recipe.registry_image}, progress, network="none")
     if not have(bases.worker):
         progress.phase("worker base: developer tools")
         tarball = fetch(recipe.npm.url, recipe.npm.sha512)
         try:
             files = {
-                "Dockerfile": (agent / "image/Dockerfile.worker-base").read_bytes(),
+                "Dockerfile": sources[WORKER_BASE],
                 "npm.tgz": tarball.read_bytes(),
             }
         finally:
@@ -96,8 +95,10 @@ def build_image(
         if "error" in news:
             reason = str(news["error"]).strip().splitlines()[0]
             raise ImageMissingError(f"{tag} could not be built: {reason}{last and f' ({last})'}")
-        last = str(news.get("stream", "")).strip() or last
-        progress.now_and_then(last[:100])
+        said = str(news.get("stream", "")).split("\n")[0].strip()
+        if said:
+            last = said[:100]
+            progress.now_and_then(last)
 
 
 def _context(files: Mapping[str, bytes]) -> bytes:

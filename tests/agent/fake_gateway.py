@@ -99,6 +99,7 @@ class FakeGateway:
         self.signals_read = 0
         """Up to which signal the agent has asked further."""
         self.model_holds = threading.Event()
+        """While it is clear, the model does not answer."""
         self.model_holds.set()
         self._turns: list[Json] = []
         self._signals: list[Json] = []
@@ -176,8 +177,8 @@ class FakeGateway:
         return self.of(kind)[count - 1]
 
     def listened(self) -> None:
-        """Wait until the agent listens for signals: its turn has begun."""
-        self.wait(lambda: self.polled > 0)
+        """Wait until the agent has asked the model, and listens for signals meanwhile."""
+        self.wait(lambda: self.polled and self.requests)
 
     def appears(self, file: Path, within: float, content: str = "") -> bool:
         """Whether a file comes into being (with that content), looked at often."""
@@ -236,10 +237,11 @@ class FakeGateway:
             return self._signals[after:]
 
     def answer(self, request: Json) -> Answer:
-        self.model_holds.wait(WAIT_S)
         with self.changed:
             self.requests.append(request)
             self.changed.notify_all()
+        self.model_holds.wait(WAIT_S)
+        with self.changed:
             step = self.script.popleft() if self.script else says("well done")
         return step(request) if callable(step) else step
 

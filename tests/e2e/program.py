@@ -97,6 +97,10 @@ class Person:
         failure = opened.get(timeout=30)
         if failure is not None:
             raise failure
+        # What came while nobody listened; after the stream is open, so that nothing falls between.
+        for chat in self.call("GET", "/api/chats")["chats"]:
+            for message in self.call("GET", f"/api/chats/{chat['id']}/messages?limit=100")["messages"]:
+                self._note(message)
 
     def close(self) -> None:
         self._ended.set()
@@ -130,7 +134,9 @@ class Person:
     def _event(self, kind: str, data: str) -> None:
         if kind != "message":
             return
-        message = json.loads(data)["message"]
+        self._note(json.loads(data)["message"])
+
+    def _note(self, message: dict[str, Any]) -> None:
         reply = message.get("reply_to_message") or {}
         sender = message.get("from") or {}
         one = Seen(

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.program import Person, Program, containers, running, until
-from tests.e2e.test_scenario import gate, open_gate
+from tests.e2e.test_scenario import gate, open_gate, printed
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 Up = tuple[Program, Person]
 
-POINTS = ("router", "slot:chat", "slot:worker", "telegram", "scheduler", "gateway", "engine")
+POINTS = ("router", "slot-chat", "slot-worker", "telegram", "scheduler", "gateway", "engine")
 
 
 def test_an_actor_of_each_kind_dies_and_the_worker_goes_on_in_its_container(up: Up) -> None:
     program, person = up
     work = person.send(f"$ echo begun; {gate(program, 'go')}; echo finished")
-    until(lambda: "begun" in person.send("/status").answer().text, "the worker works")
+    until(lambda: printed(person, "begun"), "the worker works")
     (worker,) = containers(program.home, "worker").values()
     pid = program.pid
     for point in POINTS:
@@ -27,7 +27,7 @@ def test_an_actor_of_each_kind_dies_and_the_worker_goes_on_in_its_container(up: 
         answer = person.send(f"question after {point}?").answer(f"question after {point}")
         assert answer.by_bot
         if not program.fault_happened():  # nothing was told to it by a question alone
-            assert point in ("scheduler", "engine", "slot:worker"), f"{point} was not hit"
+            assert point in ("scheduler", "engine", "slot-worker"), f"{point} was not hit"
             program.faults.write_text("")
         assert list(containers(program.home, "worker").values()) == [worker], f"after {point}"
     assert program.pid == pid
@@ -74,7 +74,7 @@ def test_messages_sent_around_a_kill_are_each_answered_once(tmp_path: Path) -> N
 def test_a_container_killed_from_outside_is_told_in_words(up: Up) -> None:
     program, person = up
     work = person.send("$ echo begun; sleep 3600")
-    until(lambda: "begun" in person.send("/status").answer().text, "the command has begun")
+    until(lambda: printed(person, "begun"), "the command has begun")
     (worker,) = containers(program.home, "worker").values()
     subprocess.run(["docker", "kill", worker], check=True, capture_output=True, timeout=60)
     assert "did not try again" in work.answer("ended before").text

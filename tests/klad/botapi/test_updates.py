@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from telegram import Bot, MessageEntity, ReplyParameters, Update
+from telegram import Bot, Message, MessageEntity, ReplyParameters, Update
 from telegram.error import BadRequest, Conflict, InvalidToken, NetworkError, RetryAfter
 from telegram.ext import ApplicationBuilder, CommandHandler, ContextTypes, MessageHandler, filters
 
@@ -196,9 +196,9 @@ async def test_every_method_has_the_shape_that_python_telegram_bot_expects(tmp_p
         assert quote.reply_to_message is not None
         assert quote.reply_to_message.message_id == sent.message_id
         edited = await bot.edit_message_text("ho there", OWNER, sent.message_id)
-        assert isinstance(edited, object)
-        assert edited.text == "ho there"  # type: ignore[union-attr]
-        assert edited.edit_date is not None  # type: ignore[union-attr]
+        assert isinstance(edited, Message)
+        assert edited.text == "ho there"
+        assert edited.edit_date is not None
         assert await bot.send_chat_action(OWNER, "typing")
         assert await bot.set_my_commands([("help", "What I can do")])
         assert [c.command for c in await bot.get_my_commands()] == ["help"]

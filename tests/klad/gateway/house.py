@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -43,7 +45,9 @@ class Agent:
         """(status, decoded body or None)."""
         given = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        async with self.session.request(method, f"{self.tcp or 'http://klad'}{target}", data=data, headers=given) as got:
+        async with self.session.request(
+            method, f"{self.tcp or 'http://klad'}{target}", data=data, headers=given
+        ) as got:
             text = await got.read()
             self.last = got
             return got.status, json.loads(text) if text else None
@@ -121,6 +125,15 @@ async def until(true: Callable[[], object]) -> None:
         await asyncio.sleep(0.001)
 
 
+@functools.cache
+def _empty_ledger() -> bytes:
+    """With its schema: bringing that up to date anew would be half of these tests' time."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "ledger.db"
+        Ledger.open(path).close()
+        return path.read_bytes()
+
+
 @contextlib.asynccontextmanager
 async def house(
     path: Path,
@@ -129,6 +142,7 @@ async def house(
     ledger: Callable[[Ledger], GatewayLedger] | None = None,
     **options: Any,
 ) -> AsyncIterator[House]:
+    (path / "ledger.db").write_bytes(_empty_ledger())
     real = Ledger.open(path / "ledger.db")
     home = House(path, real, None)  # type: ignore[arg-type]
     if ledger is not None:

@@ -118,6 +118,13 @@ def test_history_is_searched_in_this_chat_alone(ledger: Ledger, talker: str, dri
     assert call(ledger, talker, "search_history", "c2", query="haystack").text == "Nothing found."
 
 
+def test_a_search_shows_what_stands_around_the_words(ledger: Ledger, talker: str, drive: Driver) -> None:
+    drive.route("hay " * 500 + "a needle here " + "hay " * 500)
+    found = call(ledger, talker, "search_history", query="needle").text
+    assert "a needle here" in found
+    assert len(found) < 300
+
+
 @pytest.mark.parametrize("wildcard", ["%", "_", "a%e", "\\"])
 def test_a_search_takes_its_words_literally(ledger: Ledger, talker: str, wildcard: str) -> None:
     assert call(ledger, talker, "search_history", query=wildcard).text == "Nothing found."

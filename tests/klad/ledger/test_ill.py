@@ -182,7 +182,7 @@ def test_a_connection_that_can_not_be_rolled_back_is_opened_anew(
     assert opened_before == [broken]
     assert do(ledger.commit_update(1, "7", "{}"))
     assert update_ids(ledger) == [1]
-    assert do(ledger.submit(pragma(ledger, "synchronous"))) == (2,)
+    assert do(ledger.submit(pragma(ledger, "foreign_keys"))) == (1,)
 
 
 @pytest.mark.parametrize("content", [b"this is no database, and long enough to be looked at" * 100, b""])
@@ -213,6 +213,10 @@ def test_nobody_else_may_read_the_ledger_or_its_journal(ledger: Ledger) -> None:
     assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
 
 
-def test_it_is_opened_with_what_durability_needs(ledger: Ledger) -> None:
-    for key, wanted in {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}.items():
-        assert do(ledger.submit(pragma(ledger, key))) == (wanted,)
+def test_it_is_opened_with_what_durability_needs(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.db")
+    try:
+        for key, wanted in {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}.items():
+            assert do(ledger.submit(pragma(ledger, key))) == (wanted,)
+    finally:
+        ledger.close()

@@ -260,7 +260,7 @@ def test_containers_that_may_be_swept_away_are_those_of_ended_and_unknown_runs(d
     assert do(ledger.ended_or_unknown([])) == []
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.product(["chat", "worker"], repeat=2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(["chat", "worker"], repeat=2)))
 def test_the_database_itself_refuses_a_second_run_and_a_second_taken_turn_in_a_slot(
     ledger: Ledger, first: str, second: str
 ) -> None:

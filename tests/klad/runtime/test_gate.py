@@ -25,16 +25,11 @@ class Waiter:
                     self.inside.set()
                     self.leave.wait(10)
 
+        before = len(gate._queue)
         self.thread = threading.Thread(target=body)
         self.thread.start()
-        self.queued(gate)
-
-    def queued(self, gate: StartGate) -> None:
-        """Returns once it stands in the queue or is through."""
-        while self.thread.is_alive() and not self.inside.is_set():
-            with gate._condition:
-                if gate._queue:
-                    return
+        while len(gate._queue) == before and not self.inside.is_set():
+            pass  # until it stands in the queue, or is through
 
     def done(self) -> None:
         self.leave.set()
@@ -46,9 +41,9 @@ def test_chat_goes_before_workers_that_came_first() -> None:
     first = Waiter(gate, "first", "worker", through)
     assert first.inside.wait(10)
     rest = [Waiter(gate, name, slot, through) for name, slot in _waiting]
-    for waiter in (first, *sorted(rest, key=lambda one: rest.index(one))):
+    for waiter in (first, *rest):
         waiter.leave.set()
-    for waiter in rest:
+    for waiter in (first, *rest):
         waiter.done()
 
     assert through == ["first", "chat 1", "chat 2", "worker 1", "worker 2"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from klad.runtime.recipe import AGENT, base_tags, image_tags, load, shipped
+from klad.runtime.recipe import AGENT, Images, base_tags, image_tags, read_recipe, shipped, sources
 
 
 @pytest.fixture
@@ -16,6 +16,10 @@ def agent(tmp_path: Path) -> Path:
     (tmp_path / "agent/__init__.py").write_text("")
     (tmp_path / "agent/tools/__init__.py").write_text("x = 1\n")
     return tmp_path / "agent"
+
+
+def bases_of(agent: Path) -> Images:
+    return base_tags(read_recipe(sources(agent)))
 
 
 def test_equal_sources_have_equal_tags(agent: Path, tmp_path: Path) -> None:
@@ -29,12 +33,12 @@ def test_equal_sources_have_equal_tags(agent: Path, tmp_path: Path) -> None:
 
 
 def test_a_changed_agent_is_another_image_on_the_same_bases(agent: Path) -> None:
-    before, bases = image_tags(agent), base_tags(load(agent))
+    before, bases = image_tags(agent), bases_of(agent)
     (agent / "tools/__init__.py").write_text("x = 2\n")
 
     assert image_tags(agent).chat != before.chat
     assert image_tags(agent).worker != before.worker
-    assert base_tags(load(agent)) == bases
+    assert bases_of(agent) == bases
 
 
 def test_a_moved_file_is_another_image(agent: Path) -> None:
@@ -46,13 +50,13 @@ def test_a_moved_file_is_another_image(agent: Path) -> None:
 
 @pytest.mark.parametrize("file", ["recipe.json", "Dockerfile.agent-base", "Dockerfile.worker-base"])
 def test_a_changed_recipe_is_another_base_and_another_image(agent: Path, file: str) -> None:
-    before, bases = image_tags(agent), base_tags(load(agent))
+    before, bases = image_tags(agent), bases_of(agent)
     with (agent / "image" / file).open("a") as more:
         more.write("\n")
 
-    assert base_tags(load(agent)) != bases
+    assert bases_of(agent) != bases
     assert image_tags(agent) != before
 
 
 def test_the_recipe_itself_is_not_shipped(agent: Path) -> None:
-    assert [path.relative_to(agent).as_posix() for path in shipped(agent)] == ["__init__.py", "tools/__init__.py"]
+    assert list(shipped(sources(agent))) == ["__init__.py", "tools/__init__.py"]

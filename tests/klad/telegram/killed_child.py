@@ -1,4 +1,4 @@
-"""A process that polls until it is killed: `python -m tests.klad.telegram.killed_child URL LEDGER`."""
+"""A process that polls until it is killed, and prints a line after each commit: `python -m tests.klad.telegram.killed_child URL LEDGER`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from klad.telegram import CommittingQueue, Poller
 from tests.klad.telegram.fake_api import TOKEN
 
 
+def tell(chat: str) -> None:
+    print(chat, flush=True)
+
+
 async def main(url: str, ledger: str) -> None:
-    poller = Poller(TOKEN, CommittingQueue(Ledger.open(Path(ledger)), lambda chat: None), api_url=url)
+    poller = Poller(TOKEN, CommittingQueue(Ledger.open(Path(ledger)), tell), api_url=url)
     poller.start()
     await asyncio.Event().wait()
 

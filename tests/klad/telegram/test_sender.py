@@ -156,6 +156,26 @@ def test_one_chats_429_holds_that_chat_alone(tmp_path: Path) -> None:
     run(test())
 
 
+def test_one_topics_429_holds_the_other_topics_of_its_group_too(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            clock = StillClock()
+            w.api.fail("sendMessage", Fault(429, "Too Many Requests", {"retry_after": 60}))
+            w.ledger.add("-100:1", "one").result()
+            async with w.sender(clock=clock) as sender:
+                await clock.until_asleep(1)
+                w.ledger.add("-100:2", "two").result()
+                sender.wake("-100:2")
+                await clock.until_asleep(2)
+                await clock.advance(59)
+                assert w.api.count("sendMessage") == 1
+                await clock.advance(1)
+                await w.api.until(lambda: len(w.api.sent) == 2)
+                await sender.drained()
+
+    run(test())
+
+
 def test_a_chat_never_has_two_requests_in_flight_and_chats_do_not_wait_for_each_other(tmp_path: Path) -> None:
     async def test() -> None:
         async with world(tmp_path) as w:

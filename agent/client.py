@@ -132,8 +132,9 @@ class Gateway:
         since: float | None = None
         attempt = 0
         while True:
-            # Cleared before the check: what is called off after it sets the event again.
+            # Before the check: what is called off after it is then seen by the sleep and by the connection.
             self._wake.clear()
+            self._connection.heed()
             self._check(check)
             reused = self._connection.open
             wait = retry.backoff(attempt, chance())

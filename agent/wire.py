@@ -27,6 +27,8 @@ class Connection:
         self._socket: socket.socket | None = None
         self._file: BufferedReader | None = None
         self._reading: Response | None = None
+        self._interrupts = 0
+        self._heeded = 0
 
     @property
     def open(self) -> bool:
@@ -45,6 +47,8 @@ class Connection:
         try:
             sock = self._socket or self._connect(timeout)
             sock.settimeout(timeout)
+            if self._interrupts != self._heeded:  # it came before there was a socket to shut down
+                raise Broken("interrupted")
             sock.sendall(head + (body or b""))
             file = self._file = self._file or sock.makefile("rb")
             self._reading = Response(self, file)
@@ -56,8 +60,13 @@ class Connection:
             raise
         return self._reading
 
+    def heed(self) -> None:
+        """An `interrupt` from here on breaks the next request, be it ever so early."""
+        self._heeded = self._interrupts
+
     def interrupt(self) -> None:
         """Wake whoever is reading, from any thread; they get Broken."""
+        self._interrupts += 1
         sock = self._socket
         if sock is not None:
             try:

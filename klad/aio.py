@@ -23,9 +23,15 @@ class LoopThread:
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         """The coroutine's result, waited for at most `timeout` s. Raises `TimeoutError`, or what it raises.
 
+        `RuntimeError` once the loop is closed.
+
         Never from the loop's own thread: it would wait for itself.
         """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError:  # the loop is closed
+            coroutine.close()
+            raise
         try:
             return future.result(timeout)
         except TimeoutError:

@@ -100,7 +100,17 @@ def worker_status(state: ChatState, now: float) -> dict[str, Any]:
     """What the chat slot knows of the worker; times in s."""
     turn = state.worker
     if turn is None:
-        return {"state": "idle", "task": "", "queue": [], "last_lines": "", "last": _last(state)}
+        return {
+            "state": "idle",
+            "task": "",
+            "elapsed_s": 0.0,
+            "progress": None,
+            "estimate": None,
+            "tool": "",
+            "last_lines": "",
+            "queue": [],
+            "last": _last(state),
+        }
     elapsed = now - (turn.taken or now)
     found = estimate(elapsed, turn.progress, state.durations) if turn.state == "taken" else None
     progress = turn.progress

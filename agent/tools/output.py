@@ -1,4 +1,4 @@
-"""A command's output in bounded memory: its head and its tail. Pure but for nothing."""
+"""A command's output in bounded memory: its head and its tail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ TAIL = 16_000
 """Bytes kept; together below what a tool result may have."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -58,5 +57,7 @@ class Output:
 
 def tidy(text: str) -> str:
     """Without terminal escapes, what a progress bar had overwritten, and control characters."""
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    return _CONTROL.sub("\ufffd", _OVERWRITTEN.sub("", text).replace("\r", ""))
+    text = _ESCAPES.sub("", text)
+    if "\r" in text:
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return _CONTROL.sub("\ufffd", text)

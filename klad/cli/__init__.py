@@ -47,6 +47,10 @@ def _one_line(action: Callable[[], int]) -> int:
     except KladError as error:
         print(f"klad: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        # A file or directory that isn't as it should be: the person's to mend, so no traceback either.
+        print(f"klad: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        return UsageError.exit_code
     except KeyboardInterrupt:
         return 130
 

@@ -42,7 +42,7 @@ def test_a_gateway_that_never_answers_is_lost_after_the_limit_and_not_before() -
 
 def test_a_flooded_gateway_is_obeyed_and_never_counts_as_lost(gateway: FakeGateway) -> None:
     clock = Clock()
-    gateway.faults["/agent/hello"] += [429] * 30
+    gateway.faults["/agent/hello"] += [503, *[429] * 30, 503]
     status, _ = client(gateway.path, clock, lost_s=1.0).call("POST", "/agent/hello", {})
     assert status == 200
     assert clock.time > 20

@@ -91,3 +91,11 @@ def test_what_is_cut_or_no_http_is_broken_and_closes_the_connection(serve: Serve
 def test_no_listener_is_broken(tmp_path: Path) -> None:
     with pytest.raises(Broken):
         get(Connection(str(tmp_path / "none")))
+
+
+def test_an_interrupt_before_there_is_a_socket_breaks_the_request(serve: Serve) -> None:
+    link = serve(b"HTTP/1.1 204 No Content\r\n\r\n")
+    link.heed()
+    link.interrupt()
+    with pytest.raises(Broken, match="interrupted"):
+        get(link)

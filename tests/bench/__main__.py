@@ -33,13 +33,14 @@ def main() -> int:
         for name, command in (("worker asleep", "sleep 3600"), ("worker hashing on every core", HASHING)):
             rows += measure(program, person, name, command, options.questions)
         after = rss_mib(program)
-    print(f"\n{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%F')}")
+    where = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"\n{where}, {time.strftime('%F')}")
     print(f"{options.questions} questions in each case, one after the other, a new container for each\n")
-    print(f"{'':46}{'p50':>9}{'p95':>9}{'most':>9}")
+    print(f"{'':66}{'p50':>9}{'p95':>9}{'most':>9}")
     for name, times in rows:
         p50, p95 = statistics.median(times), quantile(times, 0.95)
-        print(f"{name:<46}{p50 * 1000:>6.0f} ms{p95 * 1000:>6.0f} ms{max(times) * 1000:>6.0f} ms")
-    print(f"\nthe tenant's process: {idle:.0f} MiB idle after its start, {after:.0f} MiB at the end (resident)")
+        print(f"{name:<66}{p50 * 1000:>6.0f} ms{p95 * 1000:>6.0f} ms{max(times) * 1000:>6.0f} ms")
+    print(f"\nThe tenant's process: {idle:.0f} MiB idle after its start, {after:.0f} MiB at the end (resident)")
     return 0
 
 

@@ -329,7 +329,8 @@ def remove_containers(home: Path) -> None:
     command = ["docker", "ps", "--all", "--quiet", "--filter", f"label=klad.install={mark}"]
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if found.stdout.split():
-        subprocess.run(["docker", "rm", "--force", *found.stdout.split()], capture_output=True, check=False, timeout=60)
+        remove = ["docker", "rm", "--force", *found.stdout.split()]
+        subprocess.run(remove, capture_output=True, check=False, timeout=60)
 
 
 def until(holds: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:

@@ -53,13 +53,21 @@ def test_what_is_there_is_not_built_again(images: Images) -> None:
     assert said == []
 
 
-def test_a_changed_agent_is_put_on_the_bases_there_are(images: Images, agent: Path) -> None:
+def test_a_changed_agent_is_put_on_the_bases_there_are(
+    images: Images, agent: Path, client: docker.APIClient
+) -> None:
     said: list[str] = []
+    image.ensure(Engine(), print, agent)  # the bases, if somebody took them away
+    before = image_tags(agent)
+    with (agent / "changed.py").open("a") as more:
+        more.write("more = 1\n")
     assert not image.present(Engine(), agent)
 
     made = image.ensure(Engine(), said.append, agent)
 
     assert image.present(Engine(), agent)
+    for tag in (before.chat, before.worker):
+        client.remove_image(tag)
     assert not [line for line in said if "base" in line]
     token = (agent / "changed.py").read_text()
     for tag in (made.chat, made.worker):
@@ -108,7 +116,8 @@ def test_the_agent_stands_compiled_in_both_and_starts_by_itself(
     "command",
     [
         "git --version", "curl --version", "rg --version", "gcc --version", "g++ --version", "make --version",
-        "node --version", "npm --version", "npx --version", "python3 -m venv --help", "test -s /etc/ssl/certs/ca-certificates.crt",
+        "node --version", "npm --version", "npx --version", "python3 -m venv --help",
+        "test -s /etc/ssl/certs/ca-certificates.crt",
     ],
 )  # fmt: skip
 def test_a_worker_has_a_developers_tools(images: Images, command: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from klad import settings
@@ -64,6 +65,10 @@ BAD: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+FORMS = ("123456", "https://", "relay", "process")
+"""Bad values that an accepted form happens to hold, or says that their time will come."""
+
+
 def error_of(text: str) -> str:
     with pytest.raises(UsageError) as caught:
         parse(text, "the.env")
@@ -113,30 +118,34 @@ def test_a_malformed_value_names_its_line_and_the_accepted_form_and_is_not_shown
     assert said.startswith(f"the.env, line 3: {key} must be ")
     form = said.partition(" must be ")[2]
     assert form
-    if len(value) > 4 and value not in ("relay", "process"):  # these two are told that their time will come
-        assert value not in said
+    assert len(value) <= 4 or value not in said or value in FORMS
 
 
-@pytest.mark.parametrize("key", sorted(set(READERS) - {"ALLOWED_USERS"}))
-@given(value=st.text(min_size=1, max_size=60))
-def test_no_value_whatever_is_more_than_a_usage_error(key: str, value: str) -> None:
+def said_of(text: str) -> str:
+    """The error's line; empty when there is none. Any other error passes through."""
     try:
-        parse(f"{key}={value}", "the.env")
+        parse(text, "the.env")
     except UsageError as error:
-        assert "the.env" in str(error)
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("key", sorted(READERS))
+@given(value=st.text(min_size=1, max_size=60))
+@hypothesis_settings(max_examples=30, deadline=None)
+def test_no_value_whatever_is_more_than_a_usage_error(key: str, value: str) -> None:
+    assert said_of(f"{key}={value}")[:7] in ("", "the.env")
 
 
 @given(st.text())
 def test_no_text_whatever_is_more_than_a_usage_error(text: str) -> None:
-    try:
-        parse(text, "the.env")
-    except UsageError as error:
-        assert str(error).startswith("the.env")
+    assert said_of(text)[:7] in ("", "the.env")
 
 
 class TestKeys:
     @pytest.mark.parametrize(
-        ("key", "near"), [("PROT", "PORT"), ("port", "PORT"), ("TELEGRAM_TOKEN", "TELEGRAM_BOT_TOKEN"), ("ALLOWED_USER", "ALLOWED_USERS")]
+        ("key", "near"),
+        [("PROT", "PORT"), ("port", "PORT"), ("TELEGRAM_TOKEN", "TELEGRAM_BOT_TOKEN"), ("ALLOWED", "ALLOWED_USERS")],
     )  # fmt: skip
     def test_an_unknown_key_suggests_the_one_that_was_meant(self, key: str, near: str) -> None:
         assert error_of(f"PORT=1\n{key}=2") == f"the.env, line 2: unknown setting {key}; did you mean {near}?"

@@ -15,6 +15,7 @@ from actors.supervision import (
     Down,
     GivingUp,
     Limit,
+    Parent,
     Restart,
     StartChild,
     StopChild,
@@ -214,25 +215,25 @@ def test_by_rest_for_one_nobody_starts_before_an_older_sibling_is_up(world: Worl
     world.probe.expect(("start", "b"), ("start", "c"))
 
 
-def test_a_child_that_outstays_its_boot_is_stopped_and_counts_as_a_failed_start(world: World) -> None:
-    unset, first = threading.Event(), iter([True])
+def slow_child(world: World) -> Child:
+    """Its on_start finishes when it is told to stop, and not before."""
 
-    def boot() -> None:
-        for _ in first:
-            unset.wait(0.1)  # longer than its boot, shorter than its shutdown
+    def start(parent: Parent) -> pykka.ActorRef[Worker]:
+        return Worker.start(parent, world.probe, until(parent.stopping))
 
-    child = Child("a", lambda parent: Worker.start(parent, world.probe, boot), boot=0.01, shutdown=PATIENCE)
-    tree = world.tree(child, limit=Limit(1, 5))
-    tree.start()
-    world.probe.expect(("start", "a"), ("stop", "a"), ("start", "a"))
+    return Child("a", start, boot=0.01, shutdown=PATIENCE)
+
+
+def test_a_child_that_outstays_its_boot_is_stopped_and_waits_for_its_restart(world: World) -> None:
+    world.tree(slow_child(world), backoff=Backoff(first=10)).start()
+    world.probe.expect(("start", "a"), ("stop", "a"))
+    assert world.states() == {"a": "restarting"}
     world.last_resort.expect_nothing()
 
 
 def test_a_boot_limit_is_named_as_the_cause(world: World) -> None:
-    unset = threading.Event()
-    child = Child("a", lambda parent: Worker.start(parent, world.probe, lambda: unset.wait(0.1)), boot=0.01)
     with pytest.raises(GivingUp) as caught:
-        world.tree(child, limit=Limit(0, 5)).start()
+        world.tree(slow_child(world), limit=Limit(0, 5)).start()
     assert isinstance(caught.value.__cause__, BootTimeout)
 
 

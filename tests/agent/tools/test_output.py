@@ -29,3 +29,8 @@ def test_the_last_characters_are_whole_ones() -> None:
 
 def test_escapes_control_characters_and_what_a_progress_bar_overwrote_are_left_out() -> None:
     assert tidy("\x1b[1;31mred\x1b[0m\r\n10%\r50%\r100%\nx\0y\x1b]0;title\x07z\r") == "red\n100%\nx\ufffdyz"
+
+
+def test_a_line_without_end_takes_no_longer_than_its_length() -> None:
+    assert tidy("\x1b[" + "x" * 1_000_000) == "x" * 999_999
+    assert tidy("\x1b]" * 300_000 + "\r" * 300_000) == ""

@@ -1,8 +1,13 @@
-"""A process that polls until it is killed, and prints a line after each commit: `python -m tests.klad.telegram.killed_child URL LEDGER`."""
+"""Polls until, after so many commits, it is killed as by kill -9.
+
+`python -m tests.klad.telegram.killed_child URL LEDGER COMMITS`
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,11 +16,15 @@ from klad.telegram import CommittingQueue, Poller
 from tests.klad.telegram.fake_api import TOKEN
 
 
-def tell(chat: str) -> None:
-    print(chat, flush=True)
+async def main(url: str, ledger: str, commits: str) -> None:
+    left = int(commits)
 
+    def tell(chat: str) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-async def main(url: str, ledger: str) -> None:
     poller = Poller(TOKEN, CommittingQueue(Ledger.open(Path(ledger)), tell), api_url=url)
     poller.start()
     await asyncio.Event().wait()

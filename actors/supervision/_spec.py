@@ -75,7 +75,7 @@ class Child:
     name: str
     """Its name below its parent's; its path is `PARENT/NAME`."""
     start: Callable[[Parent], ActorRef[Any]]
-    """Starts one incarnation: `lambda parent: Router.start(parent, …)`. Runs in the supervisor's thread."""
+    """Starts one incarnation: `lambda parent: Printer.start(parent, …)`. Runs in the supervisor's thread."""
     restart: Restart = Restart.PERMANENT
     boot: float = 5.0
     """Seconds that on_start may take; longer is a failed start. A supervisor starts its children in its

@@ -130,7 +130,7 @@ def solo(
     deliver: Callable[[Down], None] | None = None,
     last_resort: Callable[[str], None] | None = None,
 ) -> Parent:
-    """A Parent for one actor under test, started (`Router.start(solo())`) or not (`Router(solo())`).
+    """A Parent for one actor under test, started (`Printer.start(solo())`) or not (`Printer(solo())`).
 
     Time stands still, jitter is nothing, and a last resort fails the waiting instead of the process.
     """

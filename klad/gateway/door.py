@@ -143,15 +143,13 @@ async def json_body(request: web.Request, most: int = SMALL) -> Any:
     allowance, body = request[ALLOWANCE], request[BODY]
     if wait := allowance.bytes.wait():
         raise Refusal(429, "This run sends too much.", retry_after=wait)
-    if (request.content_length or 0) > most:
-        raise _too_large(most)
     parts = []
     try:
         async for part in request.content.iter_any():
             body.size += len(part)
             allowance.held += len(part)
             if body.size > most:
-                raise _too_large(most)
+                raise Refusal(413, f"The body is larger than {most // MIB} MiB.")
             if allowance.held > HELD:
                 raise Refusal(429, "This run's requests are too large all together.", retry_after=1)
             parts.append(part)
@@ -164,10 +162,6 @@ async def json_body(request: web.Request, most: int = SMALL) -> Any:
     except (ValueError, RecursionError) as error:
         words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Refusal(400, f"The body is not JSON: {words[:200]}") from None
-
-
-def _too_large(most: int) -> Refusal:
-    return Refusal(413, f"The body is larger than {most // MIB} MiB.")
 
 
 def _no_number(name: str) -> NoReturn:

@@ -10,8 +10,6 @@ from klad.ledger._thread import step
 from klad.ledger.journal import Journal
 from klad.ledger.rows import CancelWorker, Outbox, Signalled, ToolResult, Wanted
 
-CHAT_ONLY = frozenset({"worker_status", "steer_worker", "queue_task", "cancel_worker"})
-
 
 class HostTools(Journal):
     @step
@@ -32,8 +30,6 @@ class HostTools(Journal):
         if holder is None:
             # Cancelled or overdue: after a stop, an agent on its last breath must not begin anything.
             return ToolResult("This turn is over; nothing was done.", error=True)
-        if name in CHAT_ONLY and run_row.slot != "chat":
-            return ToolResult(f"There is no tool {name!r} here.", error=True)
         state = _read.chat_state(self.tables, chat)
         text = str(args.get("text") or args.get("query") or args.get("reason") or "").strip()
         worker = state.worker if state.worker is not None and state.worker.state == "taken" else None

@@ -76,15 +76,22 @@ def test_output_is_left_out_behind_a_long_queue_and_after_its_commands_end(
     assert gateway.of("output") == []
 
 
-def test_an_event_that_the_host_refuses_does_not_hold_up_the_rest(gateway: FakeGateway, make: Make) -> None:
+@pytest.mark.parametrize(
+    ("refusals", "kinds"),
+    [(1, ["say", "say", "say"]), (2, ["output", "say", "say"]), (3, ["say", "say"])],
+)
+def test_an_event_that_the_host_refuses_does_not_hold_up_the_rest(
+    gateway: FakeGateway, make: Make, refusals: int, kinds: list[str]
+) -> None:
     journal = make()
     gateway.stop()
     for text in ("a", "b", "c"):
         journal.post("say", {"text": text}, 1)
-    gateway.faults["/agent/events"] += [413, 400, 400]
+    gateway.faults["/agent/events"] += [413, *[400] * refusals]
     gateway.start()
     assert journal.flush(10)
-    assert [data["text"] for data in gateway.of("say")] == ["b", "c"]
+    assert gateway.kinds() == kinds
+    assert [data["text"] for data in gateway.of("say")][-2:] == ["b", "c"]
 
 
 def test_a_text_that_is_too_long_is_cut_in_its_middle(gateway: FakeGateway, make: Make) -> None:

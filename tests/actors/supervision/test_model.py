@@ -187,7 +187,7 @@ class SupervisorMachine(RuleBasedStateMachine):
 
 
 SupervisorMachine.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -106,8 +106,13 @@ class House:
         return agent
 
     async def waiting(self, count: int = 1) -> None:
-        """Until so many runs have a long poll."""
-        await until(lambda: len(self.gateway._waiting) == count)
+        """Until so many runs have a long poll that has found nothing; at most 5 s, less than a poll lasts."""
+        polls = self.gateway._waiting._by_run
+        async with asyncio.timeout(5):
+            await until(
+                lambda: len(polls) == count
+                and all(any(getattr(event, "_waiters", ()) for event in events) for events in polls.values())
+            )
 
     def new_gateway(self, model: ModelUpstream | None = None, **options: Any) -> Gateway:
         return Gateway(

@@ -115,6 +115,29 @@ async def test_a_wake_while_the_ledger_is_asked_is_not_lost(tmp_path: Path) -> N
         assert status == 200
 
 
+async def test_a_wake_for_nothing_makes_the_poll_look_once(tmp_path: Path) -> None:
+    looks = 0
+
+    def counted(real: Ledger) -> Any:
+        def take_turn(run_id: str, after: int) -> Future[Any]:
+            nonlocal looks
+            looks += 1
+            return real.take_turn(run_id, after)
+
+        return Wrapped(real, take_turn=take_turn)
+
+    async with house(tmp_path, ledger=counted, poll_s=0.3) as home:
+        agent = await home.agent()
+        turn = (await agent.turn())[1]["turn"]
+        await agent.post(event(1, "done", turn, text="hello"))
+        waits = asyncio.create_task(agent.turn(turn))
+        await home.waiting()
+        await until(lambda: looks == 2)
+        home.gateway.wake(agent.run.id)
+        assert (await waits)[0] == 204
+        assert looks == 3
+
+
 async def test_a_client_that_goes_away_ends_its_long_poll(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         agent = await home.agent()

@@ -177,6 +177,33 @@ async def test_an_answer_that_is_no_stream_and_breaks_off_is_seen_to_be_broken(t
             await got.read()
 
 
+class Closable:
+    """A body that isn't a generator: nobody closes it but who was handed it."""
+
+    def __init__(self) -> None:
+        self.parts = [b"x"]
+        self.closed = False
+
+    def __aiter__(self) -> Closable:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.parts:
+            raise StopAsyncIteration
+        return self.parts.pop()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_the_upstreams_answer_is_closed_at_its_end(tmp_path: Path) -> None:
+    body = Closable()
+    async with house(tmp_path, model=Upstream(lambda: body)) as home:
+        async with post(await home.agent()) as got:
+            assert await got.read() == b"x"
+        assert body.closed
+
+
 async def test_an_upstreams_refusal_is_passed_on(tmp_path: Path) -> None:
     class Full(Upstream):
         async def messages(self, request: ModelRequest) -> ModelReply:

@@ -93,6 +93,11 @@ def test_long_texts_are_cut_where_they_matter_least(kind: str, key: str, length:
     assert cut == ("a" if end == "head" else "b") * length
 
 
+def test_what_no_database_or_telegram_takes_is_replaced() -> None:
+    sent = json.loads(json.dumps(body("say", {"text": "a\ud800b\0c \U0001f600"})))
+    assert reports.events(sent)[0].data["text"] == "a\ufffdb\ufffdc \U0001f600"
+
+
 def test_a_giant_answer_keeps_its_head_and_tail() -> None:
     cut = reports.events(body("done", {"text": "a" * 200_000 + "b" * 200_000}))[0].data["text"]
     assert len(cut) < 101_000

@@ -120,6 +120,16 @@ def test_the_same_command_in_a_later_turn_is_run_again() -> None:
     assert len(set(harness.ids)) == 2
 
 
+def test_a_conversation_that_was_forgotten_gives_no_call_an_id_for_the_second_time() -> None:
+    """The host takes a call with a known id for a repeat, and gives it the first one's result."""
+    harness = Harness()
+    harness.turn("REMEMBER tea")
+    harness.messages.clear()
+    harness.brief["turn"] = 2
+    harness.turn("REMEMBER tea")
+    assert len(set(harness.ids)) == 2
+
+
 def test_what_was_answered_in_an_earlier_turn_is_not_said_again() -> None:
     harness = Harness()
     harness.turn("SAY one", "$ a")

@@ -135,14 +135,6 @@ def test_an_unknown_tool_is_an_error_in_words(ledger: Ledger, talker: str, name:
     assert call(ledger, talker, name, text="x").error
 
 
-@pytest.mark.parametrize("name", ["worker_status", "steer_worker", "queue_task", "cancel_worker"])
-def test_a_worker_has_no_say_over_itself(ledger: Ledger, worker: tuple[str, int], drive: Driver, name: str) -> None:
-    result = call(ledger, worker[0], name, text="x")
-    assert result.error
-    assert drive.turn(worker[1])["state"] == "taken"
-    assert do(ledger.state(HOME)).queue == ()
-
-
 @pytest.mark.parametrize(
     "args", [{"text": None}, {"text": 7}, {"text": ["a"]}, {"text": {"a": 1}}, {"text": "\ud800"}]
 )

@@ -28,6 +28,11 @@ class SweepDue:
     """engine's timer → engine."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """engine's thread → engine: the engine answers, and the images are there."""
+
+
 class Engine(Member):
     kind = "engine"
 
@@ -48,8 +53,10 @@ class Engine(Member):
     def handle(self, message: Any) -> None:
         match message:
             case EngineUp():
+                threading.Thread(target=self._welcome, name="engine is up", daemon=True).start()
+            case Ready():
                 self.world.health.set("engine", "ok")
-                self._tell_slots(message)
+                self._tell_slots(EngineUp())
                 self._sweep()
             case EngineDown():
                 self.world.health.set("engine", message.reason)
@@ -59,6 +66,15 @@ class Engine(Member):
                 self.tell_later(SWEEP_EVERY_S, message)
             case _:
                 super().handle(message)
+
+    def _welcome(self) -> None:
+        """On a thread of its own: an image may have to be built, after a start without an engine."""
+        try:
+            self.world.ensure_images()
+        except EngineError as error:
+            self.registry.tell(self.path, EngineDown(str(error)))
+        else:
+            self.registry.tell(self.path, Ready())
 
     def _tell_slots(self, message: EngineUp | EngineDown) -> None:
         waiting = self.step(self.ledger.waiting_slots())

@@ -54,6 +54,10 @@ LEAVE_S = 10.0
 """How long a run that was told to go (410) may take before it is stopped."""
 AGAIN_S = 10.0
 """How often a start is tried again while the engine is away, should nobody tell that it is back."""
+TAKE_S = 5.0
+"""How often is looked whether a run has taken the turn that is open for it."""
+HUNG_S = 60.0
+"""A run that has taken no turn by then, while the engine is well, never will: it is ended."""
 FAILURES = 3
 """Containers that may fail to take an open turn before the turn is given up."""
 
@@ -63,6 +67,14 @@ class LeaveDue:
     """slot's timer → slot: this run was told to go; has it?"""
 
     run: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeDue:
+    """slot's timer → slot: has this run taken the turn that was open `waited` seconds ago?"""
+
+    run: str
+    waited: float
 
 
 class SlotActor(Member):
@@ -76,6 +88,7 @@ class SlotActor(Member):
         self._stops: list[int] = []
         self._stopping: str | None = None
         self._failures = 0
+        self._watching = False
 
     def on_start(self) -> None:
         run = self.step(self.ledger.live_run(self.chat, self.slot))
@@ -127,6 +140,8 @@ class SlotActor(Member):
             case LeaveDue():
                 if self._is_mine(message.run):
                     self._end_run(message.run)
+            case TakeDue():
+                self._take_due(message)
             case EngineDown():
                 pass  # a start that fails says so; a run that lives on is adopted when the engine is back
             case _:
@@ -149,6 +164,34 @@ class SlotActor(Member):
             self._see_off(run.id)
         else:
             self.tell(names.GATEWAY, Signalled(run.id))
+            self._watch(run.id, 0.0)
+
+    def _watch(self, run: str, waited: float) -> None:
+        if not self._watching:
+            self._watching = True
+            self.tell_later(TAKE_S, TakeDue(run, waited + TAKE_S))
+
+    def _take_due(self, due: TakeDue) -> None:
+        """An open turn and a run that doesn't take it: gone unseen, or hung. Either way not a word is kept back."""
+        self._watching = False
+        turn = self.step(self.ledger.open_turn(self.chat, self.slot))
+        if turn is None or self._run is None:
+            return
+        if not self._is_mine(due.run):
+            self._watch(self._run.id, 0.0)
+            return
+        if self.step(self.ledger.taken_turn(due.run)) is not None:
+            return  # it works on another; this one is next
+        engine = self.world.health.get()["engine"]
+        if engine not in ("ok", "starting"):
+            if self.step(self.ledger.say_waiting(self.chat, self.slot, texts.engine_trouble(engine))):
+                self._outbox()
+        elif due.waited >= HUNG_S:
+            log.warning("%s has not asked for its turn in %.0f s and is ended", due.run, due.waited)
+            self._give_up("the agent in it never asked for its work")
+            self._end_run(due.run)
+            return
+        self._watch(due.run, due.waited)
 
     def _begin(self) -> None:
         world = self.world
@@ -174,6 +217,7 @@ class SlotActor(Member):
         match begun:
             case Granted():
                 self._run = begun.run
+                self._watch(run_id, 0.0)
                 self.tell(names.GATEWAY, Listen(self.chat, self.slot))
                 world.runtime.start(
                     launch.compose(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import Any
 
 from actors import names
@@ -18,10 +19,12 @@ from actors.world import World
 from klad import commands
 from klad.aio import LoopThread
 from klad.errors import TelegramRefusedError
-from klad.telegram import CommittingQueue, Identity, Poller, Presence, Sender
+from klad.telegram import CommittingQueue, Identity, Limiter, Poller, Presence, Rate, Sender
 
 log = logging.getLogger(__name__)
 STOP_S = 8.0
+FREE = Rate(burst=1000, interval=0.001)
+"""Telegram's limits are Telegram's: the embedded server has none."""
 
 
 class TelegramActor(Member):
@@ -80,7 +83,8 @@ class TelegramActor(Member):
             on_identity=self._known,
             on_refused=self._refused,
         )
-        self._sender = Sender(self._poller.bot, self.ledger)
+        limiter = Limiter(time.monotonic, private=FREE, group=FREE, total=FREE) if world.botapi is not None else None
+        self._sender = Sender(self._poller.bot, self.ledger, limiter=limiter)
         self._presence = Presence(self._poller.bot)
         await self._presence.start()
         await self._sender.start()

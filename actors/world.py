@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 from klad.aio import LoopThread
 from klad.botapi import BotApi
 from klad.errors import KladError
@@ -61,6 +60,8 @@ class World:
     ledger: Ledger
     runtime: Runtime
     images: Images
+    ensure_images: Callable[[], object]
+    """Build them if they are missing. Blocks; raises `EngineError`."""
     loop: LoopThread
     """The one loop of the gateway, the embedded Bot API and the web."""
     redact: Redactor

@@ -102,6 +102,8 @@ class Signal:
     id: int
     kind: Literal["steer", "cancel"]
     text: str
+    turn: int | None = None
+    """The turn that it is meant for: one that comes late must not touch the next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ FILE = 16 << 20
 """Bytes of output kept in a file, for one job."""
 RUNNING = 32
 """Jobs at the same time."""
+FIRST_SHOWN_S = 0.2
+"""The first lines are shown soon, so that a question right after the start finds them."""
 REMEMBERED = 16
 """Ended jobs whose output can still be asked for."""
 DRAIN_S = 0.25
@@ -108,7 +110,7 @@ class Jobs:
         each second and if they changed. Raises Cancelled.
         """
         until = time.monotonic() + timeout
-        show_at = time.monotonic() + 1.0
+        show_at = time.monotonic() + FIRST_SHOWN_S
         with self._bell:
             while True:
                 self._attention.check()

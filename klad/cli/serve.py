@@ -88,6 +88,7 @@ def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
             ledger=ledger,
             runtime=runtime,
             images=images,
+            ensure_images=lambda: None if chosen.image else image.build(log.info),
             loop=loop,
             redact=redact,
             identity=workspace.identity(),
@@ -141,8 +142,12 @@ def _images(chosen: Settings, runtime: DockerRuntime, first: bool) -> image.Imag
         return image.image_tags()
 
 
-def _gave_up(down: Down) -> GaveUpError | None:
-    return None if down.reason is None else GaveUpError(f"it gave up: {down.reason}; the log says more")
+def _gave_up(down: Down) -> KladError | None:
+    """What the process ends with: an error for a person, where one is at the bottom of it."""
+    if down.reason is None:
+        return None
+    known = next((cause for cause in down.causes() if isinstance(cause, KladError)), None)
+    return known or GaveUpError(f"it gave up: {down.reason}; the log says more")
 
 
 def _live(world: World) -> int:

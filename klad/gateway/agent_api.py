@@ -84,7 +84,9 @@ class AgentApi:
 
         async def ask() -> list[dict[str, object]] | None:
             found = await self._step(self._ledger.signals(run.id, after))
-            return [{"id": item.id, "kind": item.kind, "text": item.text} for item in found] or None
+            return [
+                {"id": item.id, "kind": item.kind, "text": item.text, "turn": item.turn} for item in found
+            ] or None
 
         return web.json_response({"signals": await self._poll(request, ask) or []})
 

@@ -11,8 +11,8 @@ from klad.estimate import Estimate, duration, spoken
 
 WHAT_I_AM = (
     "I am the small scripted model that comes with Klåd, not a real one: I can run commands "
-    "(`$ COMMAND`) and say what I am told to (`SAY TEXT`). For a real model put ANTHROPIC_API_KEY (or "
-    "ANTHROPIC_BASE_URL, or OPENAI_BASE_URL) in the tenant's .env and start it again."
+    "(`$ COMMAND`) and say what I am told to (`SAY TEXT`). Real models are for a coming version: ANTHROPIC_API_KEY "
+    "(or ANTHROPIC_BASE_URL, or OPENAI_BASE_URL) in the tenant's .env will then be what configures one."
 )
 STRAYED = "My calls come back changed, so I stop here."
 

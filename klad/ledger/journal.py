@@ -18,6 +18,7 @@ from klad.ledger.rows import (
     Recorded,
     TurnEnded,
     TurnTaken,
+    Wanted,
 )
 from klad.ledger.runs import Runs
 from klad.words import Event, Run, Signal
@@ -100,11 +101,14 @@ class Journal(Runs):
     def signals(self, run_id: str, after: int) -> list[Signal]:
         signal = self.tables.Signal
         rows = signal.select().where(signal.run == run_id, signal.id > after).order_by(signal.id)
-        return [Signal(row.id, row.kind, row.text) for row in rows]
+        return [Signal(row.id, row.kind, row.text, row.turn) for row in rows]
 
     @step
     def signal_cancel(self, run_id: str, reason: str) -> None:
-        self.tables.Signal.create(run=run_id, kind="cancel", text=reason, at=self.clock())
+        """Tell a run to end the turn that it has, or had last."""
+        run = self.tables.Run.get_or_none(id=run_id)
+        if run is not None:
+            self.tables.Signal.create(run=run_id, turn=run.last_turn, kind="cancel", text=reason, at=self.clock())
 
     def _taken(self, row: Any, *, first: bool) -> TurnTaken:
         message = self.tables.Message
@@ -195,7 +199,11 @@ class Journal(Runs):
                 text = str(data.get("text", ""))[:RESULT_CHARS].strip()
                 failed = item.kind == "failed"
                 self._end(row, item.kind, text or ("It failed without a word." if failed else "Done."))
-                return [Outbox(row.chat), TurnEnded(row.chat, run_row.slot, run_row.id, row.id)]
+                return [
+                    Outbox(row.chat),
+                    TurnEnded(row.chat, run_row.slot, run_row.id, row.id),
+                    *self._keep_late_words(row),
+                ]
             case "tool":
                 name, shown = str(data.get("name", "")), str(data.get("input", ""))
                 turn.update(tools=turn.tools + 1, tool=f"{name}: {shown}"[:300]).where(turn.id == row.id).execute()
@@ -209,6 +217,26 @@ class Journal(Runs):
                 progress = json.dumps({**share, "step": str(data.get("step") or "")[:300]})
                 turn.update(progress=progress).where(turn.id == row.id).execute()
         return []
+
+    def _keep_late_words(self, row: Any) -> list[Nudge]:
+        """Steering that the turn ended without: it was promised to be read, so it is the worker's next task."""
+        signal, turn = self.tables.Signal, self.tables.Turn
+        late = list(
+            signal.select().where(signal.turn == row.id, signal.kind == "steer", signal.taken_at_step.is_null())
+        )
+        for words in late:
+            title, kind = _read.title_and_kind(words.text)
+            turn.create(
+                chat=row.chat,
+                slot="worker",
+                created=self.clock(),
+                request=words.text,
+                title=title,
+                kind=kind,
+                reply_to=row.reply_to,
+            )
+            self._say(row.chat, f"This came too late for that task, so it is the next one: {title}")
+        return [Wanted(row.chat, "worker")] if late else []
 
 
 def _number(value: object) -> float | None:

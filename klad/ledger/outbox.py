@@ -31,6 +31,13 @@ class Outbox(Inbox):
         return _read.outgoing_of(row)
 
     @step
+    def outbox_release(self, row_id: int) -> None:
+        """Nothing of a row is under way after all (a refusal, a pause): when it is taken again, it is no repeat."""
+        outbox = self.tables.Outbox
+        again = {"state": "pending", "attempts": outbox.attempts - 1}
+        outbox.update(**again).where(outbox.id == row_id, outbox.state == "sending").execute()
+
+    @step
     def outbox_part(self, row_id: int, telegram_id: int) -> None:
         """One more part of a long text was delivered as message `telegram_id`."""
         outbox = self.tables.Outbox

@@ -151,6 +151,7 @@ def tables(database: SqliteDatabase) -> Any:
     class Signal(Base):
         id = AutoField()
         run = ForeignKeyField(Run, column_name="run", object_id_name="run_id")
+        turn = IntegerField(null=True)
         kind = Words()
         text = Words()
         at = FloatField()

@@ -8,7 +8,7 @@ from klad.telegram.clock import Clock
 from klad.telegram.faces import OutboxLedger, UpdateLedger
 from klad.telegram.formatting import Part, render
 from klad.telegram.intake import MEDIA, Incoming, chat_of, read
-from klad.telegram.limiter import Limiter
+from klad.telegram.limiter import Limiter, Rate
 from klad.telegram.polling import API_URL, Identity, Poller
 from klad.telegram.presence import Presence
 from klad.telegram.queue import CommittingQueue
@@ -28,6 +28,7 @@ __all__ = [
     "Part",
     "Poller",
     "Presence",
+    "Rate",
     "Sender",
     "UpdateLedger",
     "address",

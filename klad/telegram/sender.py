@@ -148,6 +148,7 @@ class Sender:
                 if number < len(parts) - 1:
                     await self._written(partial(self._ledger.outbox_part, row.id, telegram_id))
                     if self._stopping:
+                        await self._release(row.id)
                         return False
             await self._written(partial(self._ledger.outbox_sent, row.id, telegram_id))
         except (_Refused, ValueError) as error:
@@ -192,10 +193,7 @@ class Sender:
 
     async def _release(self, row_id: int) -> bool:
         """Put it on record that nothing of a row is under way: ended while it waits, it is no repeat later."""
-        release = getattr(self._ledger, "outbox_release", None)
-        if release is None:
-            return False
-        await self._written(partial(release, row_id))
+        await self._written(partial(self._ledger.outbox_release, row_id))
         return True
 
     async def _pace(self, chat: str) -> None:

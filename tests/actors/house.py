@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-
 from actors import names
 from actors.supervision import Registry
 from actors.supervision.testing import ManualClock, Probe, solo
@@ -86,6 +85,7 @@ class House:
             ledger=self.ledger,
             runtime=self.runtime,
             images=Images(chat="chat:1", worker="worker:1"),
+            ensure_images=lambda: None,
             loop=cast(Any, None),
             redact=Redactor(),
             identity=identity(),

@@ -6,7 +6,7 @@ import pytest
 
 from actors import names
 from actors.messages import Cancel, Deadline, EngineUp, Evict, Listen, Look, PlaceFree, Signalled, SlotClear
-from actors.slot import FAILURES, LEAVE_S, SlotActor
+from actors.slot import FAILURES, HUNG_S, LEAVE_S, TAKE_S, SlotActor
 from actors.supervision.testing import flush
 from klad.ledger import Took, TurnEnded
 from klad.routing import ToSlot
@@ -286,6 +286,29 @@ def test_started_is_put_on_record(room: Room) -> None:
     room.ask("$ make")
     room.tell(Started(room.run(), "c0ffee"))
     assert room.house.ledger.live_run(CHAT, "worker").result(10).state == "live"  # type: ignore[union-attr]
+
+
+def test_a_run_that_takes_no_turn_while_the_engine_is_away_is_told_of(room: Room) -> None:
+    room.ask("$ make")
+    room.house.world.health.set("engine", "no engine answers.")
+    room.house.clock.advance(TAKE_S)
+    room.settle()
+    (said,) = room.house.outbox()
+    assert "no engine answers" in said
+    room.house.clock.advance(TAKE_S)
+    room.settle()
+    assert room.house.outbox() == []
+
+
+def test_an_agent_that_never_asks_for_its_turn_is_ended_and_another_one_tried(room: Room) -> None:
+    room.ask("$ make")
+    hung = room.run()
+    for _ in range(int(HUNG_S / TAKE_S)):
+        room.house.clock.advance(TAKE_S)
+        room.settle()
+    assert room.house.runtime.stopped == [hung]
+    room.tell(Stopped(hung, 1.0, verified=True))
+    assert [launch.run for launch in room.house.runtime.started] == [hung, room.run()]
 
 
 def _worker_elsewhere(house: House, chat: str, rests: bool = False) -> None:

@@ -195,6 +195,8 @@ class Program:
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []
         self.person: Person | None = None
+        self.environment: dict[str, str] = {}
+        """More of it, for the program's process."""
         if not self.root.exists():
             port, gateway = free_ports(2)
             self.root.mkdir(parents=True, mode=0o700)
@@ -210,7 +212,7 @@ class Program:
 
     def start(self, timeout: float = 600) -> Person:
         """Start it, follow the printed link, open the event stream. An image may have to be built first."""
-        environment = {**os.environ, "KLAD_HOME": str(self.home), "KLAD_FAULTS": f"@{self.faults}"}
+        environment = {**os.environ, "KLAD_HOME": str(self.home), "KLAD_FAULTS": f"@{self.faults}"} | self.environment
         self.process = subprocess.Popen(
             [sys.executable, "run.py", "--tenant", self.tenant],
             cwd=ROOT,
@@ -289,9 +291,12 @@ class Program:
 
 
 @contextlib.contextmanager
-def running(home: Path, **settings: object) -> Iterator[tuple[Program, Person]]:
+def running(
+    home: Path, environment: dict[str, str] | None = None, **settings: object
+) -> Iterator[tuple[Program, Person]]:
     """A program that is up, and a person at its web chat; at the end its containers are gone too."""
     program = Program(home, **settings)
+    program.environment = environment or {}
     try:
         person = program.start()
         yield program, person

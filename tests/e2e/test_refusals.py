@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,23 +68,25 @@ def test_a_malformed_setting_names_its_line_and_form_and_not_its_value(tmp_path:
     assert "hunter2" not in done.stderr
 
 
-def test_a_second_process_for_the_same_tenant(tmp_path: Path) -> None:
-    root = prepared(tmp_path)
-    with (root / "lock").open("w") as held:
+def test_a_taken_lock_and_taken_ports_are_waited_for_and_then_told(tmp_path: Path) -> None:
+    """Three at once, as each waits its five seconds for a dying predecessor."""
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context((prepared(tmp_path / "lock") / "lock").open("w"))
         fcntl.flock(held, fcntl.LOCK_EX)
-        refused(run(tmp_path, "--tenant", "demo"), 3, "running already")
-
-
-@pytest.mark.parametrize("key", ["PORT", "GATEWAY_PORT"])
-def test_a_taken_port(tmp_path: Path, key: str) -> None:
-    root = prepared(tmp_path)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        text = (root / ".env").read_text()
-        lines = [f"{key}={taken.getsockname()[1]}" if line.startswith(f"{key}=") else line for line in text.split()]
-        (root / ".env").write_text("\n".join(lines))
-        refused(run(tmp_path, "--tenant", "demo"), 3, str(taken.getsockname()[1]), key)
+        starts = [(tmp_path / "lock", "running already")]
+        for key in ("PORT", "GATEWAY_PORT"):
+            taken = stack.enter_context(socket.socket())
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            env = prepared(tmp_path / key) / ".env"
+            number = taken.getsockname()[1]
+            lines = [f"{key}={number}" if line.startswith(f"{key}=") else line for line in env.read_text().split()]
+            env.write_text("\n".join(lines))
+            starts.append((tmp_path / key, f"set another {key} in"))
+        with ThreadPoolExecutor() as pool:
+            ended = list(pool.map(lambda start: run(start[0], "--tenant", "demo"), starts))
+    for (_, words), done in zip(starts, ended, strict=True):
+        refused(done, 3, words)
 
 
 def test_no_engine_on_the_first_start_names_the_command_that_helps(tmp_path: Path) -> None:

@@ -110,8 +110,10 @@ class House:
         polls = self.gateway._waiting._by_run
         async with asyncio.timeout(5):
             await until(
-                lambda: len(polls) == count
-                and all(any(getattr(event, "_waiters", ()) for event in events) for events in polls.values())
+                lambda: (
+                    len(polls) == count
+                    and all(any(getattr(event, "_waiters", ()) for event in events) for events in polls.values())
+                )
             )
 
     def new_gateway(self, model: ModelUpstream | None = None, **options: Any) -> Gateway:

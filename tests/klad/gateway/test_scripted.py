@@ -1,89 +1,16 @@
-"""The scripted model's contract, through a harness that does as the agent's does."""
+"""The scripted model's contract: commands, SAY, steering, and what holds for any conversation."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klad.gateway import messages, scripted, scripted_words
+from klad.gateway import scripted, scripted_words
 
-WORKER = ("bash", "bash_wait", "bash_kill", "read_file", "report_progress", "remember", "search_history")
-CHATTER = ("worker_status", "steer_worker", "queue_task", "cancel_worker", "remember", "search_history", "read_file")
-
-BUSY: dict[str, Any] = {
-    "state": "busy",
-    "task": "$ for i in 1 2 3; do echo step $i; sleep 20; done",
-    "elapsed_s": 41,
-    "progress": None,
-    "estimate": None,
-    "tool": "bash: for i in 1 2 3; do echo step $i; sleep 20; done",
-    "last_lines": "step 1\nstep 2\n",
-    "queue": [],
-}
-
-
-class Harness:
-    """Asks, carries out calls, asks again; `said` is what reached the user, in order."""
-
-    def __init__(
-        self,
-        tools: tuple[str, ...] = WORKER,
-        run: Callable[[str, dict[str, Any]], str] = lambda name, given: f"ran {given.get('command', given)}",
-        worker: dict[str, Any] | None = None,
-        **brief: Any,
-    ) -> None:
-        self.tools = tools
-        self.run = run
-        self.brief = {"turn": 1, "slot": "chat" if "worker_status" in tools else "worker", "history": [], **brief}
-        self.brief["worker"] = worker or {"state": "idle", "task": "", "queue": [], "last_lines": ""}
-        self.messages: list[dict[str, Any]] = []
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.ids: list[str] = []
-        self.said: list[str] = []
-        self.steers: dict[int, str] = {}
-        """Before which request of the turn which words are put in."""
-
-    def request(self) -> dict[str, Any]:
-        data = json.dumps(self.brief, ensure_ascii=False, separators=(",", ":"))
-        return {
-            "model": "klad-scripted",
-            "max_tokens": 8192,
-            "system": f"You are Klåd.\n<brief>\n{data}\n</brief>",
-            "tools": [{"name": name, "input_schema": {"type": "object"}} for name in self.tools],
-            "messages": self.messages,
-        }
-
-    def turn(self, *texts: str, most: int = 60) -> list[str]:
-        """Everything said in a turn, in order."""
-        self.said = []
-        self.messages.append({"role": "user", "content": [{"type": "text", "text": text} for text in texts]})
-        for step in range(1, most):
-            if words := self.steers.pop(step, ""):
-                self.messages[-1]["content"].append({"type": "text", "text": f"[steer] {words}"})
-            asked = self.request()
-            assert messages.problem(asked) == ""
-            answer = scripted.answer(asked)
-            assert answer == scripted.answer(json.loads(json.dumps(asked)))
-            self.messages.append({"role": "assistant", "content": answer["content"]})
-            self.said += [block["text"] for block in answer["content"] if block["type"] == "text"]
-            uses = [block for block in answer["content"] if block["type"] == "tool_use"]
-            assert answer["stop_reason"] == ("tool_use" if uses else "end_turn")
-            if not uses:
-                return self.said
-            assert len(uses) == 1
-            results = []
-            for use in uses:
-                self.calls.append((use["name"], use["input"]))
-                self.ids.append(use["id"])
-                result = self.run(use["name"], use["input"])
-                results.append({"type": "tool_result", "tool_use_id": use["id"], "content": result})
-            self.messages.append({"role": "user", "content": results})
-        raise AssertionError("the turn does not end")
+from .harness import BUSY, CHATTER, WORKER, Harness
 
 
 @pytest.mark.parametrize("line", ["$ make", "/run make", "  $   make", "/run@klad_bot make"])
@@ -263,118 +190,6 @@ def test_a_message_without_words_is_answered() -> None:
 def test_say_keeps_lines_and_spaces() -> None:
     assert Harness().turn("SAY  *two*\n\n  lines") == ["*two*\n\n  lines"]
 
-
-# The chat slot
-
-
-@pytest.mark.parametrize("line", ["$ make -j2", "/run make -j2"])
-def test_the_chat_slot_queues_a_command_as_it_was_written_and_says_so(line: str) -> None:
-    harness = Harness(CHATTER, run=lambda *_: "Queued as the worker's next task (number 1).", worker=BUSY)
-    [said] = harness.turn(line)
-    assert harness.calls == [("queue_task", {"text": line})]
-    assert f"`{line}` is queued as the worker's next task." in said
-    assert "> Queued as the worker's next task (number 1)." in said
-
-
-@pytest.mark.parametrize(
-    ("text", "call"),
-    [
-        ("STEER be quick", ("steer_worker", {"text": "be quick"})),
-        ("CANCEL", ("cancel_worker", {"reason": "asked for in the chat"})),
-        ("CANCEL wrong branch", ("cancel_worker", {"reason": "wrong branch"})),
-        ("REMEMBER I like tea", ("remember", {"text": "I like tea"})),
-    ],
-)
-def test_the_chat_slot_uses_its_tools(text: str, call: tuple[str, dict[str, Any]]) -> None:
-    harness = Harness(CHATTER, run=lambda *_: "That is so.", worker=BUSY)
-    assert harness.turn(text) == ["That is so."]
-    assert harness.calls == [call]
-
-
-def test_a_question_is_quoted_and_answered_from_the_workers_status() -> None:
-    status = BUSY | {
-        "progress": {"done": 2, "total": 3, "step": "step 2"},
-        "estimate": {"low_s": 20, "high_s": 240, "source": "2 of 3 done"},
-        "queue": ["$ make"],
-    }
-    [said] = Harness(CHATTER, worker=status).turn("how is it going?")
-    assert said.startswith("> how is it going?\n")
-    for words in (
-        "$ for i in 1 2 3",
-        "41 s",
-        "2 of 3",
-        "20 s to 4 min left (2 of 3 done)",
-        "`bash: for i in",
-        "```\nstep 1\nstep 2\n```",
-        "Queued: `$ make`",
-    ):
-        assert words in said
-
-
-def test_without_an_estimate_it_says_that_there_is_none() -> None:
-    [said] = Harness(CHATTER, worker=BUSY).turn("how long?")
-    assert "no estimate" in said
-
-
-def test_a_step_asked_for_is_shown_first() -> None:
-    [said] = Harness(CHATTER, worker=BUSY | {"last_lines": "step 1\nstep 2\nstep 20"}).turn("what did step 2 print?")
-    assert said.startswith("> what did step 2 print?\n\n```\nstep 2\n```\n\n")
-
-
-def test_a_step_that_is_not_there_yet_is_missed_aloud() -> None:
-    [said] = Harness(CHATTER, worker=BUSY).turn("what did step 3 print?")
-    assert "`step 3` hasn't appeared in the last lines yet." in said
-
-
-def test_a_bare_number_is_looked_for_but_not_missed() -> None:
-    worker = BUSY | {"last_lines": "compiled 12 files\n3 left"}
-    assert "\n\n```\n3 left\n```\n\n" in Harness(CHATTER, worker=worker).turn("are there 3 left?")[0]
-    assert "hasn't appeared" not in Harness(CHATTER, worker=worker).turn("will it take 5 minutes?")[0]
-
-
-def test_several_questions_are_each_quoted_and_the_status_given_once() -> None:
-    [said] = Harness(CHATTER, worker=BUSY).turn("what did step 1 print?", "and how long?", "SAY bye")
-    first, second = said.index("> what did step 1 print?"), said.index("> and how long?")
-    assert first < said.index("```\nstep 1\n```") < second < said.index("no estimate") < said.index("bye")
-    assert said.count("no estimate") == 1
-
-
-def test_an_idle_worker_is_said_to_be_idle_with_its_last_result() -> None:
-    idle = {"state": "idle", "last": {"task": "$ make", "state": "done", "result": "built"}}
-    [said] = Harness(CHATTER, worker=idle).turn("status?")
-    assert "The worker is idle." in said
-    assert "`$ make`, ended done:\n> built" in said
-    history = [{"who": "worker", "text": "all built"}, {"who": "user", "text": "status?"}]
-    [said] = Harness(CHATTER, worker={"state": "idle"}, history=history).turn("status?")
-    assert "> all built" in said
-
-
-def test_a_waiting_worker_is_said_to_wait() -> None:
-    [said] = Harness(CHATTER, worker={"state": "waiting", "task": "$ make", "queue": []}).turn("status?")
-    assert "waiting to start: $ make" in said
-
-
-def test_a_worker_can_print_the_briefs_end_without_ending_it() -> None:
-    worker = BUSY | {"last_lines": "</brief>\n<brief>\n{}\n</brief>"}
-    assert "</brief>" in Harness(CHATTER, worker=worker).turn("status?")[0]
-
-
-@pytest.mark.parametrize(
-    "brief", ["", "<brief>", "<brief>\n{", "<brief>\n[1]\n</brief>", '<brief>{"worker": 7}</brief>']
-)
-def test_without_a_sound_brief_there_still_is_an_answer(brief: str) -> None:
-    harness = Harness(CHATTER)
-    harness.messages = [{"role": "user", "content": "status?"}]
-    assert scripted.answer(harness.request() | {"system": brief})["content"][0]["text"]
-
-
-def test_tokens_are_counted_roughly() -> None:
-    harness = Harness()
-    harness.messages = [{"role": "user", "content": "x" * 4000}]
-    assert 1000 <= scripted.tokens(harness.request()) < 1500
-
-
-# Any conversation
 
 QUESTION = st.one_of(
     st.sampled_from(["hello", "what did step 2 print?", "CANCEL", "$ a\n$ b", "[steer] x", "/run c", "SAY y\nz"]),

@@ -130,6 +130,20 @@ def test_an_io_error_inside_a_step_fails_the_group(ledger: Ledger) -> None:
     assert do(ledger.commit_update(1, "7", "{}"))
 
 
+def test_a_step_whose_error_took_the_transaction_with_it_fails_the_group(ledger: Ledger) -> None:
+    def write_twice() -> None:
+        for _ in range(2):
+            ledger.database.execute_sql("INSERT OR ROLLBACK INTO setting VALUES ('key', 'value')")
+
+    with held(ledger):
+        futures = [ledger.commit_update(1, "7", "{}"), ledger.submit(write_twice), ledger.commit_update(2, "7", "{}")]
+    for future in futures:
+        with pytest.raises(LedgerError, match="UNIQUE"):
+            do(future)
+    assert update_ids(ledger) == []
+    assert do(ledger.commit_update(1, "7", "{}"))
+
+
 def test_a_commit_that_fails_fails_every_step_of_its_group(ledger: Ledger) -> None:
     def break_a_reference() -> str:
         ledger.database.execute_sql("PRAGMA defer_foreign_keys = 1")  # found only by COMMIT

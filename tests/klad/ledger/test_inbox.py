@@ -7,7 +7,7 @@ import pytest
 from klad import routing, texts
 from klad.ledger import Ledger, Update
 from klad.routing import ToSlot
-from klad.words import ChatState
+from klad.words import ChatState, Slot
 from tests.klad.ledger.support import HOME, Clock, Driver, do, held, inbound, query
 
 
@@ -120,6 +120,31 @@ class TestRoute:
         decision, other = drive.route("what is going on?")
         assert decision.slot == "chat"
         assert other.request is None
+
+    def test_words_join_a_turn_that_is_tried_again_and_not_the_task_queued_behind_it(
+        self, drive: Driver, ledger: Ledger
+    ) -> None:
+        worker, turn = drive.working("build it")
+        talker, _ = drive.working("then test it", "chat")
+        do(ledger.call_tool(talker, "c1", "queue_task", {"text": "test it"}))
+        do(ledger.end_run(worker, 137, "it was killed"))
+        decision, joined = drive.route("with care")
+        assert (decision.slot, joined.id) == ("worker", turn.id)
+
+    @pytest.mark.parametrize("slot", ["chat", "worker"])
+    def test_words_for_a_slot_whose_turn_is_taken_are_its_next_turn(
+        self, drive: Driver, ledger: Ledger, slot: Slot
+    ) -> None:
+        drive.working("build it")
+        drive.working("how far?", "chat")
+        turns = []
+        for text in ("and now?", "hello?"):
+            number = drive.update()
+            routed = do(ledger.route(number, inbound(text), lambda _: ToSlot(slot)))
+            assert routed is not None
+            turns.append(routed[1])
+        assert (turns[0].state, turns[0].slot) == ("open", slot)
+        assert turns[1].id == turns[0].id, "they wait together"
 
     def test_chats_know_nothing_of_each_other(self, drive: Driver, ledger: Ledger) -> None:
         drive.working(chat="7")

@@ -411,6 +411,19 @@ def test_a_send_in_flight_at_the_stop_is_answered_and_on_record(tmp_path: Path) 
     run(test())
 
 
+def test_a_stop_between_two_parts_marks_nothing_as_a_repeat(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with world(tmp_path) as w:
+            w.ledger.add("7", "word " * 1200).result()
+            async with w.sender():
+                await w.api.until(lambda: w.api.count("sendMessage"))
+            assert (len(w.api.sent), w.states()) == (1, ["pending"])
+            await w.send()
+            assert " ".join(w.api.texts()).split() == ["word"] * 1200
+
+    run(test())
+
+
 @pytest.mark.parametrize("moment", ["held", "hanging", "ledger ill"])
 def test_stop_comes_back_within_its_grace(tmp_path: Path, moment: str) -> None:
     async def test() -> None:

@@ -89,12 +89,6 @@ class TestLedger(Ledger):
         self._say(chat, text, reply_to=reply_to)
 
     @step
-    def outbox_release(self, row_id: int) -> None:
-        outbox = self.tables.Outbox
-        again = {"state": "pending", "attempts": outbox.attempts - 1}
-        outbox.update(**again).where(outbox.id == row_id).execute()
-
-    @step
     def rows(self) -> list[tuple[str, str, int, str]]:
         """(state, text, attempts, error) of the outbox."""
         return [(row.state, row.text, row.attempts, row.error or "") for row in self.tables.Outbox.select()]

@@ -53,7 +53,7 @@ class Engine(Member):
     def handle(self, message: Any) -> None:
         match message:
             case EngineUp():
-                threading.Thread(target=self._welcome, name="engine is up", daemon=True).start()
+                threading.Thread(target=self._make_ready, name="engine is up", daemon=True).start()
             case Ready():
                 self.world.health.set("engine", "ok")
                 self._tell_slots(EngineUp())
@@ -67,7 +67,7 @@ class Engine(Member):
             case _:
                 super().handle(message)
 
-    def _welcome(self) -> None:
+    def _make_ready(self) -> None:
         """On a thread of its own: an image may have to be built, after a start without an engine."""
         try:
             self.world.ensure_images()

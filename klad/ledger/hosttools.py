@@ -41,9 +41,10 @@ class HostTools(Journal):
             case "steer_worker":
                 if worker is None or worker.run is None:
                     return ToolResult("No worker is running, so there is nobody to steer.", error=True)
-                self.tables.Signal.create(run=worker.run, turn=worker.id, kind="steer", text=text[:8000], at=self.clock())
-                words = "Passed on to the worker; it reads this at its next step."
-                return ToolResult(words, nudges=(Signalled(worker.run),))
+                words = {"turn": worker.id, "kind": "steer", "text": text[:8000], "at": self.clock()}
+                self.tables.Signal.create(run=worker.run, **words)
+                passed_on = "Passed on to the worker; it reads this at its next step."
+                return ToolResult(passed_on, nudges=(Signalled(worker.run),))
             case "queue_task":
                 return self._queue_task(holder, text[:32_000], state.worker is None)
             case "cancel_worker":

@@ -44,11 +44,22 @@ class Engine(Member):
         if not self.world.watching.is_set():
             self.world.watching.set()
             self.world.runtime.watch(self._report)
+        else:
+            # What was reported while nobody had this name is not reported again.
+            threading.Thread(target=self._ask, name="engine?", daemon=True).start()
         self.tell_self(SweepDue())
 
     def _report(self, report: EngineUp | EngineDown) -> None:
         """From the runtime's thread, for as long as the process lives: whoever has this name gets it."""
         self.registry.tell(self.path, report)
+
+    def _ask(self) -> None:
+        try:
+            self.world.runtime.check()
+        except EngineError as error:
+            self._report(EngineDown(str(error)))
+        else:
+            self._report(EngineUp())
 
     def handle(self, message: Any) -> None:
         match message:
@@ -93,9 +104,15 @@ class Engine(Member):
             found = world.runtime.find(world.install, world.tenant.name)
             stale = self.ledger.ended_or_unknown([container.run for container in found]).result(STEP_S)
             for run in stale:
-                log.warning("sweeping away %s: its run has ended or is not known", run)
-                world.runtime.remove(run)
+                self._remove(run)
         except (EngineError, LedgerError, TimeoutError) as error:
             log.warning("sweep: %s", error)
         finally:
             self._sweeping.release()
+
+    def _remove(self, run: str) -> None:
+        log.warning("sweeping away %s: its run has ended or is not known", run)
+        try:
+            self.world.runtime.remove(run)
+        except EngineError as error:  # the others are swept all the same
+            log.warning("sweep: %s", error)

@@ -33,7 +33,11 @@ class Member(SupervisedActor):
             # Messages are nudges and steps are transactions: doing it again is safe, and the ledger
             # says what of it was done.
             log.warning("%s: %s; once more in %s s", self.path, error, AGAIN_S)
+            self.on_retry()
             self.tell_later(AGAIN_S, message)
+
+    def on_retry(self) -> None:
+        """A step failed, or took so long that it may be committed all the same; the message comes again."""
 
     def handle(self, message: Any) -> None:
         raise TypeError(f"{self.path} has no use for {message!r}")

@@ -63,10 +63,12 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """router → slot: end your run, whichever it is, and tell me when the engine has confirmed it."""
+    """router → slot: end this run, and tell me when the engine has confirmed that it is gone."""
 
     stop: int
     """The turn of the router's that waits for this."""
+    run: str
+    """Named, so that one that is told twice can't end what was begun after the stop."""
     reason: str
 
 
@@ -75,7 +77,7 @@ class SlotClear:
     """slot → router: what `Cancel` asked for is done, or can't be."""
 
     stop: int
-    slot: Slot
+    run: str
     error: str = ""
 
 
@@ -111,7 +113,7 @@ class RunOver:
 
 @dataclass(frozen=True, slots=True)
 class PlaceFree:
-    """slot → scheduler: a container is gone; whoever waits may start."""
+    """slot → scheduler: a container is gone, or rests and could go; whoever waits may start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from actors.world import World
 from klad import commands, routing, texts
 from klad.ledger import StopBegun, Update
 from klad.telegram.intake import MEDIA, Incoming, read
-from klad.words import ChatState, Inbound
+from klad.words import SLOTS, ChatState, Inbound
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ class StopDue:
 class _Stop:
     begun: StopBegun
     since: float
+    """By the tree's clock."""
     missing: set[str]
+    """Runs that no slot has confirmed yet."""
     errors: list[str] = field(default_factory=list)
 
 
@@ -56,14 +58,16 @@ class Router(Member):
         self._house: routing.House | None = None
         self._bot_id = 0
         self._stops: dict[int, _Stop] = {}
+        self._unsure = True
 
     def on_start(self) -> None:
-        for begun in self.step(self.ledger.unfinished_stops(self.chat)):
-            self._follow_stop(begun)
         talk = self.step(self.ledger.state(self.chat)).talk
-        if talk is not None and talk.state == "open" and commands.asks_for_status(talk.title):
+        if talk is not None and talk.state == "open":
             self.tell_later(STATUS_PATIENCE_S, StatusDue(talk.id))
         self.tell_self(Mail(self.chat))
+
+    def on_retry(self) -> None:
+        self._unsure = True
 
     def handle(self, message: Any) -> None:
         match message:
@@ -80,6 +84,18 @@ class Router(Member):
                 super().handle(message)
 
     def _read_mail(self) -> None:
+        self._read_updates()
+        if self._unsure:
+            # An earlier incarnation, or a step that took too long, may have committed something and told
+            # nobody. Everyone whom it could concern looks for themselves.
+            for begun in self.step(self.ledger.unfinished_stops(self.chat)):
+                self._follow_stop(begun)
+            for slot in SLOTS:
+                self.tell(names.slot(self.chat, slot), Look())
+            self._outbox()
+            self._unsure = False
+
+    def _read_updates(self) -> None:
         while updates := self.step(self.ledger.pending_updates(self.chat)):
             for update in updates:
                 self._route(update)
@@ -173,29 +189,32 @@ class Router(Member):
     def _outbox(self) -> None:
         self.tell(names.TELEGRAM, Outbox(self.chat))
 
-    # A stop: told to each slot that has a run, and answered when the engine has confirmed each.
+    # A stop: told to the slot of each run, and answered when the engine has confirmed each.
 
     def _follow_stop(self, begun: StopBegun) -> None:
-        stop = _Stop(begun, self.clock.now(), {slot for slot, _ in begun.runs})
-        self._stops[begun.turn] = stop
+        if begun.turn not in self._stops:
+            self._stops[begun.turn] = _Stop(begun, self.clock.now(), {run for _, run in begun.runs})
+            # Also when there is nothing to end: should its answer not be written now, it is later.
+            self.tell_later(STOP_AGAIN_S, StopDue(begun.turn))
+        stop = self._stops[begun.turn]
         if stop.missing:
             self._tell_cancel(stop)
         else:
             self._finish_stop(stop)
 
     def _tell_cancel(self, stop: _Stop) -> None:
-        for slot in ("chat", "worker"):
-            if slot in stop.missing:
-                self.tell(names.slot(self.chat, slot), Cancel(stop.begun.turn, "the user said stop"))
-        self.tell_later(STOP_AGAIN_S, StopDue(stop.begun.turn))
+        for slot, run in stop.begun.runs:
+            if run in stop.missing:
+                self.tell(names.slot(self.chat, slot), Cancel(stop.begun.turn, run, "the user said stop"))
 
     def _slot_clear(self, clear: SlotClear) -> None:
         stop = self._stops.get(clear.stop)
-        if stop is None or clear.slot not in stop.missing:
+        if stop is None:
             return
-        stop.missing.discard(clear.slot)
-        if clear.error:
-            stop.errors.append(clear.error)
+        if clear.run in stop.missing:
+            stop.missing.discard(clear.run)
+            if clear.error:
+                stop.errors.append(clear.error)
         if not stop.missing:
             self._finish_stop(stop)
 
@@ -203,21 +222,24 @@ class Router(Member):
         stop = self._stops.get(turn)
         if stop is None:
             return
-        if self.clock.now() - stop.since < STOP_LIMIT_S:
-            self._tell_cancel(stop)  # a slot may have been restarted in between; a second Cancel is harmless
+        self.tell_later(STOP_AGAIN_S, StopDue(turn))
+        if stop.missing and self.clock.now() - stop.since < STOP_LIMIT_S:
+            self._tell_cancel(stop)  # a slot may have been restarted in between
             return
-        stop.errors.append("the engine did not confirm it in time")
+        late = "the engine did not confirm it in time"
+        if stop.missing and late not in stop.errors:
+            stop.errors.append(late)
         self._finish_stop(stop)
 
     def _finish_stop(self, stop: _Stop) -> None:
         begun = stop.begun
         if begun.runs:
-            seconds = self.clock.now() - stop.since
+            seconds = self.ledger.clock() - begun.since
             text = texts.stopped(seconds, tuple(stop.errors), begun.dropped, begun.what)
         else:
             text = texts.nothing_to_stop(begun.dropped)
         self.step(self.ledger.finish_turn(begun.turn, text))
-        del self._stops[begun.turn]
+        self._stops.pop(begun.turn, None)
         self._outbox()
 
 

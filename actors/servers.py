@@ -37,6 +37,7 @@ from klad.botapi import guard
 from klad.errors import TakenError
 from klad.gateway import Gateway, ScriptedModel
 from klad.ledger import Nudge
+from klad.words import Run
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,22 @@ class GatewayActor(Member):
         self._gateway: Gateway | None = None
 
     def on_start(self) -> None:
-        self._gateway = Gateway(
-            self.ledger, ScriptedModel(), self._notify, port=self.world.settings.gateway_port
+        # Before a socket is bound: an on_start that raises is followed by no other hook.
+        runs = self.step(self.ledger.live_runs())
+        gateway = Gateway(
+            self.ledger,
+            ScriptedModel(),
+            self._notify,
+            port=self.world.settings.gateway_port,
+            on_mismatch=self._mismatched,
         )
-        self.world.loop.run(self._gateway.start(), 10)
-        for run in self.step(self.ledger.live_runs()):
+        try:
+            self.world.loop.run(gateway.start(), 10)
+        except TimeoutError:
+            _spawn(self.world, gateway.stop())
+            raise
+        self._gateway = gateway
+        for run in runs:
             self._listen(Listen(run.chat, run.slot))
 
     def on_stop(self) -> None:
@@ -84,8 +96,16 @@ class GatewayActor(Member):
         assert self._gateway is not None
         world = self.world
         places = workspace.places(world.tenant, world.install, listen.chat, listen.slot, world.identity)
-        workspace.prepare(places, world.identity)
+        try:
+            workspace.prepare(places, world.identity)
+        except OSError as error:
+            # One chat's broken directory is no reason for all others to lose their gateway.
+            log.error("no socket for chat %s: %s", listen.chat, error)
+            return
         _spawn(world, self._gateway.listen(places.socket, listen.chat, listen.slot))
+
+    def _mismatched(self, run: Run, detail: str) -> None:
+        self.registry.tell(names.slot(run.chat, run.slot), Revoked(run.id, detail))
 
     def _notify(self, nudge: Nudge) -> None:
         """From the gateway's loop, after a commit: pass the nudge on to whom it concerns."""
@@ -114,7 +134,11 @@ class WebActor(Member):
         self._runner: web.AppRunner | None = None
 
     def on_start(self) -> None:
-        self.world.loop.run(self._open(), 10)
+        try:
+            self.world.loop.run(self._open(), 10)
+        except BaseException:
+            self.on_stop()
+            raise
 
     def on_stop(self) -> None:
         if self._runner is not None:

@@ -7,7 +7,6 @@ that won't go do. The next incarnation finds the run in the ledger and adopts it
 from __future__ import annotations
 
 import logging
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +36,11 @@ from actors.messages import (
     Took,
     TurnEnded,
 )
+from actors.starting import prepare
 from actors.supervision import Parent
 from actors.world import World
-from klad import launch, slots, texts, workspace
+from klad import slots, texts
 from klad.errors import KladError
-from klad.gateway import new_token
 from klad.ledger import Granted, NoPlace, Occupied
 from klad.runtime import Report
 from klad.words import Run, Slot
@@ -50,6 +49,8 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL; the agent's entry needs at most one."""
+EVICT_S = 3.0
+"""How long a resting worker has to make place before somebody else is asked, or the wait is told."""
 LEAVE_S = 10.0
 """How long a run that was told to go (410) may take before it is stopped."""
 AGAIN_S = 10.0
@@ -67,6 +68,8 @@ class LeaveDue:
     """slot's timer → slot: this run was told to go; has it?"""
 
     run: str
+    by_force: bool = False
+    """Whatever it does: its end was asked of the engine before, which did not confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,21 @@ class SlotActor(Member):
         self.chat, self.slot = chat, slot
         self.kind = f"slot-{slot}"
         self._run: Run | None = None
-        self._stops: list[int] = []
-        self._stopping: str | None = None
+        self._stops: dict[str, set[int]] = {}
+        """Run → the router's turns that wait for its end."""
+        self._stopping: set[str] = set()
+        """Runs whose end the engine was asked for, and has not reported."""
         self._failures = 0
+        self._not_before = 0.0
+        """After a failed start: no other one before this moment of the tree's clock."""
         self._watching = False
 
     def on_start(self) -> None:
         run = self.step(self.ledger.live_run(self.chat, self.slot))
-        if run is not None:
+        if run is None:
+            # An earlier incarnation may have died between a run's end and telling of it.
+            self._clear()
+        else:
             self._run = run
             self.tell(names.GATEWAY, Listen(self.chat, self.slot))
             self.world.runtime.adopt(run.id, self._report)
@@ -100,16 +110,19 @@ class SlotActor(Member):
             if turn is not None:
                 passed = self.ledger.clock() - (turn.taken or 0.0)
                 self._took(turn.id, passed)
-            elif run.state == "retiring":
+            elif run.state == "retiring" or (self.slot == "chat" and run.last_turn is not None):
                 self._see_off(run.id)
             elif run.last_turn is not None:
                 self._rests(run.id, run.last_turn)
+            self._watch(run.id, 0.0)
         self.tell_self(Look())
 
     def handle(self, message: Any) -> None:
         match message:
-            case Look() | EngineUp():
-                self._look(again=isinstance(message, EngineUp))
+            case Look():
+                self._look()
+            case EngineUp():
+                self._engine_up()
             case Took():
                 self._failures = 0
                 self._took(message.turn, 0.0)
@@ -138,7 +151,10 @@ class SlotActor(Member):
                 if self._is_mine(message.run) and self.step(self.ledger.retire_if_idle(message.run)):
                     self._see_off(message.run)
             case LeaveDue():
-                if self._is_mine(message.run):
+                # One that works was told to go only after its turn (`/new`), or took one in time.
+                if self._is_mine(message.run) and (
+                    message.by_force or self.step(self.ledger.taken_turn(message.run)) is None
+                ):
                     self._end_run(message.run)
             case TakeDue():
                 self._take_due(message)
@@ -149,16 +165,20 @@ class SlotActor(Member):
 
     # Finding work
 
-    def _look(self, again: bool = False) -> None:
+    def _engine_up(self) -> None:
+        self._not_before = 0.0
+        if self._run is not None:
+            self.world.runtime.adopt(self._run.id, self._report)
+        for run in tuple(self._stopping):
+            self._stopping.discard(run)
+            self._end_run(run)
+        self._look()
+
+    def _look(self) -> None:
         run = self._run
         if run is None:
             self._begin()
             return
-        if again:
-            self.world.runtime.adopt(run.id, self._report)
-            if self._stopping is not None:
-                self._stopping = None
-                self._end_run(run.id)
         current = self.step(self.ledger.live_run(self.chat, self.slot))
         if current is not None and current.state == "retiring":
             self._see_off(run.id)
@@ -174,14 +194,18 @@ class SlotActor(Member):
     def _take_due(self, due: TakeDue) -> None:
         """An open turn and a run that doesn't take it: gone unseen, or hung. Either way not a word is kept back."""
         self._watching = False
-        turn = self.step(self.ledger.open_turn(self.chat, self.slot))
-        if turn is None or self._run is None:
+        if self._run is None:
             return
         if not self._is_mine(due.run):
             self._watch(self._run.id, 0.0)
             return
         if self.step(self.ledger.taken_turn(due.run)) is not None:
-            return  # it works on another; this one is next
+            return  # it works; what is open comes next
+        if self.step(self.ledger.open_turn(self.chat, self.slot)) is None:
+            current = self.step(self.ledger.live_run(self.chat, self.slot))
+            if current is not None and current.last_turn is None and self.step(self.ledger.retire_if_idle(due.run)):
+                self._see_off(due.run)  # its turn was answered by somebody else while it was starting
+            return
         engine = self.world.health.get()["engine"]
         if engine not in ("ok", "starting"):
             if self.step(self.ledger.say_waiting(self.chat, self.slot, texts.engine_trouble(engine))):
@@ -194,57 +218,40 @@ class SlotActor(Member):
         self._watch(due.run, due.waited)
 
     def _begin(self) -> None:
-        world = self.world
+        if self.clock.now() < self._not_before:
+            return  # its own timer looks again
         turn = self.step(self.ledger.open_turn(self.chat, self.slot))
         if turn is None:
             return
-        places = workspace.places(world.tenant, world.install, self.chat, self.slot, world.identity)
+        world = self.world
         try:
-            workspace.prepare(places, world.identity)
-            binds = workspace.mounts(places, self.slot, world.source, world.extra())
-            expected = workspace.identify(binds)
-        except (OSError, KladError) as error:
-            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            self.step(self.ledger.fail_open_turn(turn.id, f"I can't start a container: {reason}"))
+            prepared = prepare(world, self.chat, self.slot)
+        except KladError as error:
+            self.step(self.ledger.fail_open_turn(turn.id, f"I can't start a container: {error}"))
             self._outbox()
+            self.tell_self(Look())  # each of those behind it hears of it too
             return
-        run_id, (token, token_hash) = f"klad-{secrets.token_hex(6)}", new_token()
+        limit = world.settings.max_concurrent_containers
         begun = self.step(
             self.ledger.begin_run(
-                self.chat, self.slot, run_id, token_hash, expected, world.settings.max_concurrent_containers
+                self.chat, self.slot, prepared.run, prepared.token_hash, prepared.expected, limit
             )
         )
         match begun:
             case Granted():
                 self._run = begun.run
-                self._watch(run_id, 0.0)
+                self._watch(prepared.run, 0.0)
                 self.tell(names.GATEWAY, Listen(self.chat, self.slot))
-                world.runtime.start(
-                    launch.compose(
-                        run=run_id,
-                        token=token,
-                        tenant=world.tenant.name,
-                        install=world.install,
-                        chat=self.chat,
-                        slot=self.slot,
-                        image=world.images.chat if self.slot == "chat" else world.images.worker,
-                        mounts=binds,
-                        user=world.identity.user,
-                        timezone=world.settings.timezone,
-                        runtime=world.settings.container_runtime,
-                    ),
-                    self._report,
-                )
+                world.runtime.start(prepared.launch, self._report)
             case Occupied():
                 self._run = begun.run
-                self.world.runtime.adopt(begun.run.id, self._report)
+                world.runtime.adopt(begun.run.id, self._report)
             case NoPlace():
                 if begun.evict is not None:
                     self.tell(names.slot(begun.evict.chat, begun.evict.slot), Evict(begun.evict.id))
-                else:
-                    text = texts.waiting_for_place(world.settings.max_concurrent_containers)
-                    if self.step(self.ledger.say_waiting(self.chat, self.slot, text)):
-                        self._outbox()
+                    self.tell_later(EVICT_S, Look())  # it may have been given work in the meantime
+                elif self.step(self.ledger.say_waiting(self.chat, self.slot, texts.waiting_for_place(limit))):
+                    self._outbox()
 
     # A run's life
 
@@ -271,6 +278,10 @@ class SlotActor(Member):
             self.tell_later(LEAVE_S, LeaveDue(ended.run))
         else:
             self._rests(ended.run, ended.turn)
+            current = self.step(self.ledger.live_run(self.chat, self.slot))
+            if current is not None and current.state == "retiring":
+                self._see_off(ended.run)
+            self.tell(names.SCHEDULER, PlaceFree())  # it could make place for somebody who waits
 
     def _rests(self, run: str, turn: int) -> None:
         self.tell_later(self.world.settings.idle_timeout / 1000, IdleDue(run, turn))
@@ -296,6 +307,8 @@ class SlotActor(Member):
         text = texts.too_late(slots.CHAT_DEADLINE_S, state, self.ledger.clock())
         if self.step(self.ledger.overdue(deadline.run, deadline.turn, text)):
             self._outbox()
+        current = self.step(self.ledger.live_run(self.chat, self.slot))
+        if current is not None and current.id == deadline.run and current.state == "retiring":
             self._end_run(deadline.run)
 
     def _exited(self, exited: Exited) -> None:
@@ -305,14 +318,12 @@ class SlotActor(Member):
         current = self.step(self.ledger.live_run(self.chat, self.slot))
         crash = current.crash if current is not None else ""
         cause = slots.cause_of_exit(exited.code, exited.out_of_memory, crash)
-        ended = self.step(self.ledger.end_run(exited.run, exited.code, cause))
+        self.step(self.ledger.end_run(exited.run, exited.code, cause))
         log.info("%s ended: %s", exited.run, cause)
         took_nothing = current is not None and current.last_turn is None
-        if self._stopping == exited.run:
+        if exited.run in self._stopping:
             return  # `Stopped` follows, when the engine has been asked; until then the slot is not clear
         self._clear()
-        if ended.turn is not None and not ended.requeued:
-            self._outbox()
         if took_nothing and self._give_up(cause):
             return
         self.tell_self(Look())
@@ -321,15 +332,17 @@ class SlotActor(Member):
         if not self._is_mine(failed.run):
             return
         self.step(self.ledger.abandon_start(failed.run, failed.reason))
-        if self._stopping == failed.run:
+        if failed.run in self._stopping:
             return  # withdrawn by a stop; `Stopped` follows
+        wait = AGAIN_S if failed.engine_down else float(self._failures + 1)
+        self._not_before = self.clock.now() + wait
         self._clear()
         if failed.engine_down:
             if self.step(self.ledger.say_waiting(self.chat, self.slot, texts.engine_trouble(failed.reason))):
                 self._outbox()
-            self.tell_later(AGAIN_S, Look())
-        elif not self._give_up(failed.reason):
-            self.tell_later(float(self._failures), Look())
+        else:
+            self._give_up(failed.reason)
+        self.tell_later(wait, Look())
 
     def _give_up(self, reason: str) -> bool:
         """Count a container that never took a turn; after some, tell the user instead of trying for ever."""
@@ -350,43 +363,35 @@ class SlotActor(Member):
     # Ending a run
 
     def _cancel(self, cancel: Cancel) -> None:
-        if self._run is None:
-            self.tell(names.router(self.chat), SlotClear(cancel.stop, self.slot))
-            return
-        if cancel.stop not in self._stops:
-            self._stops.append(cancel.stop)
-        if self._stopping is None:
-            self.step(self.ledger.signal_cancel(self._run.id, cancel.reason))
-            self.tell(names.GATEWAY, Signalled(self._run.id))
-            self._end_run(self._run.id)
+        self._stops.setdefault(cancel.run, set()).add(cancel.stop)
+        if self._is_mine(cancel.run) and cancel.run not in self._stopping:
+            self.step(self.ledger.signal_cancel(cancel.run, cancel.reason))
+            self.tell(names.GATEWAY, Signalled(cancel.run))
+        # Also one that is on record as ended: the engine is asked, and the answer is its word.
+        self._end_run(cancel.run)
 
     def _end_run(self, run: str) -> None:
-        if self._stopping == run:
-            return
-        self._stopping = run
-        self.world.runtime.stop(run, GRACE_S, self._report)
+        if run not in self._stopping:
+            self._stopping.add(run)
+            self.world.runtime.stop(run, GRACE_S, self._report)
 
     def _stopped(self, stopped: Stopped) -> None:
-        if not self._is_mine(stopped.run):
-            return
         if not stopped.verified:
             # The run stays on record: when the engine is back, it is stopped for good.
-            self._answer_stops(stopped.error or "the engine does not answer")
-            self.tell_later(AGAIN_S, LeaveDue(stopped.run))
-            self._stopping = None
+            self._answer_stops(stopped.run, stopped.error or "the engine does not answer")
+            self._stopping.discard(stopped.run)
+            self.tell_later(AGAIN_S, LeaveDue(stopped.run, by_force=True))
             return
-        ended = self.step(self.ledger.end_run(stopped.run, None, "it was stopped"))
-        if ended.turn is not None and not ended.requeued:
-            self._outbox()
-        self._stopping = None
-        self._clear()
-        self._answer_stops("")
+        self.step(self.ledger.end_run(stopped.run, None, "it was stopped"))
+        self._stopping.discard(stopped.run)
+        if self._is_mine(stopped.run):
+            self._clear()
+        self._answer_stops(stopped.run, "")
         self.tell_self(Look())
 
-    def _answer_stops(self, error: str) -> None:
-        for stop in self._stops:
-            self.tell(names.router(self.chat), SlotClear(stop, self.slot, error))
-        self._stops.clear()
+    def _answer_stops(self, run: str, error: str) -> None:
+        for stop in self._stops.pop(run, ()):
+            self.tell(names.router(self.chat), SlotClear(stop, run, error))
 
     def _clear(self) -> None:
         if self._run is not None:
@@ -394,6 +399,7 @@ class SlotActor(Member):
         self._run = None
         self.tell(names.TELEGRAM, Idle(self.chat, self.slot))
         self.tell(names.SCHEDULER, PlaceFree())
+        self._outbox()  # a run's end may have ended its turn, with words
 
     def _outbox(self) -> None:
         self.tell(names.TELEGRAM, Outbox(self.chat))

@@ -40,7 +40,11 @@ class TelegramActor(Member):
     def on_start(self) -> None:
         self._loop = LoopThread("telegram loop")
         self._loop.start()
-        self._loop.run(self._open(), 20)
+        try:
+            self._loop.run(self._open(), 20)
+        except BaseException:
+            self.on_stop()  # no other hook follows an on_start that raises; two senders would send twice
+            raise
 
     def on_stop(self) -> None:
         loop, self._loop = self._loop, None

@@ -81,7 +81,10 @@ def _create(tenant: tenants.Tenant) -> None:
     token = ""
     if sys.stdin.isatty() and sys.stdout.isatty():
         print(f"Tenant {tenant.name} is new.")
-        token = input("Bot token from @BotFather (Enter: no Telegram, a web chat on this machine): ").strip()
+        try:
+            token = input("Bot token from @BotFather (Enter: no Telegram, a web chat on this machine): ").strip()
+        except EOFError:
+            raise KeyboardInterrupt from None
     made = tenants.create(tenant, token)
     print(f"Made {tenant.root} (settings: .env, web chat on port {made.port}).", flush=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from klad import commands
 from klad.ledger import _read
 from klad.ledger._thread import LedgerThread, step
 from klad.routing import ToSlot
-from klad.words import ChatState, Inbound, Turn
+from klad.words import ChatState, Inbound, Slot, Turn
 
 CHAT_TITLE = 200
 
@@ -26,12 +27,13 @@ class StopBegun:
     """A stop is on record; the runs are to be ended, then `finish_turn` says so."""
 
     turn: int
-    runs: tuple[tuple[str, str], ...]
+    runs: tuple[tuple[Slot, str], ...]
     """(slot, run) of each container to end."""
     dropped: int
     """Open turns that ended with it."""
     what: str
     """Title of the task that was running."""
+    since: float
 
 
 class Inbox(LedgerThread):
@@ -174,22 +176,30 @@ class Inbox(LedgerThread):
             self._end(row, "cancelled", "■ Cancelled.")
         run.update(state="retiring").where(run.chat == inbound.chat, run.state != "ended").execute()
         running = state.worker or state.talk
-        return StopBegun(
+        begun = StopBegun(
             turn=stop.id,
             runs=self._retiring(inbound.chat),
             dropped=sum(row.state == "open" for row in rows),
             what=running.title if running is not None and running.state == "taken" else "",
+            since=stop.taken,
         )
+        # With the turn, so that whoever takes over after a crash asks the engine for the same runs.
+        stop.request = json.dumps([begun.runs, begun.dropped, begun.what])
+        stop.save()
+        return begun
 
     @step
     def unfinished_stops(self, chat: str) -> list[StopBegun]:
-        """Stops that were begun and not answered, after a crash between the two.
-
-        What was asked for since is not theirs: they wait for the runs that were told to go, no others.
-        """
+        """Stops that were begun and not answered, as they were begun."""
         turn = self.tables.Turn
-        rows = turn.select().where(turn.chat == chat, turn.slot == "router", turn.state == "taken").order_by(turn.id)
-        return [StopBegun(turn=row.id, runs=self._retiring(chat), dropped=0, what="") for row in rows]
+        rows = turn.select().where(
+            turn.chat == chat, turn.slot == "router", turn.state == "taken", turn.request.is_null(False)
+        )
+        found = []
+        for row in rows.order_by(turn.id):
+            runs, dropped, what = json.loads(row.request)
+            found.append(StopBegun(row.id, tuple((slot, run) for slot, run in runs), dropped, what, row.taken))
+        return found
 
     @step
     def finish_turn(self, turn_id: int, text: str) -> bool:
@@ -213,7 +223,9 @@ class Inbox(LedgerThread):
         rows = list(message.select().where(message.turn == turn_id).order_by(message.id))
         asking = [m for m in rows if commands.asks_for_status(m.text)]
         stay = [m for m in rows if m not in asking]
-        if asking and stay:
+        if not asking:
+            return False
+        if stay:
             answered = self._router_turn(row.chat, asking[0].text, asking[0].telegram_id)
             message.update(turn=answered.id).where(message.id.in_([m.id for m in asking])).execute()
             row.title, row.kind = _read.title_and_kind(stay[0].text)
@@ -229,7 +241,7 @@ class Inbox(LedgerThread):
     def state(self, chat: str) -> ChatState:
         return _read.chat_state(self.tables, chat)
 
-    def _retiring(self, chat: str) -> tuple[tuple[str, str], ...]:
+    def _retiring(self, chat: str) -> tuple[tuple[Slot, str], ...]:
         run = self.tables.Run
         rows = run.select().where(run.chat == chat, run.state == "retiring").order_by(run.slot)
         return tuple((row.slot, row.id) for row in rows)

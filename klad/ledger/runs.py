@@ -89,7 +89,7 @@ class Runs(Outbox):
         """Tell a resting run to go; False when it works, when work waits for it, or when it is going."""
         run, turn = self.tables.Run, self.tables.Turn
         row = run.get_or_none(id=run_id)
-        if row is None or row.state != "live":
+        if row is None or row.state not in ("starting", "live"):
             return False
         wanted = turn.select().where(turn.chat == row.chat, turn.slot == row.slot, turn.state.in_(("open", "taken")))
         if wanted.exists():

@@ -48,6 +48,7 @@ _DPKG = "force-unsafe-io\n" + "".join(
 # Not the usual directory, which is often a small tmpfs, or mounted nodev: no place for a system.
 _WORKSHOP = Path("/var/tmp")  # noqa: S108
 
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -61,6 +62,8 @@ def missing() -> str:
         "chroot": "coreutils",
     }
     lacking = sorted({package for program, package in needed.items() if not shutil.which(program, path=_PATH)})
+    if not _KEYRING.exists():
+        lacking.append("debian-archive-keyring")
     if os.uname().sysname != "Linux":
         return "building one without a registry works on Linux only: check the internet connection"
     if os.geteuid() != 0:
@@ -93,7 +96,7 @@ def build(
 def _scratch() -> Iterator[Path]:
     # What a build that was killed left behind; the caller's lock says that none is under way.
     for stale in _WORKSHOP.glob("klad-build-*/"):
-        if stale.owner() == "root":
+        if stale.stat().st_uid == os.geteuid():
             shutil.rmtree(stale, ignore_errors=True)
     place = tempfile.mkdtemp(prefix="klad-build-", dir=_WORKSHOP)
     # A directory in it, for the temporary one is 0700 and this one's mode is that of the image's "/".

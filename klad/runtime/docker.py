@@ -32,6 +32,9 @@ from klad.runtime.life import CALL_S, Life, tell
 
 logger = logging.getLogger(__name__)
 
+GONE_S = 10.0
+"""How long the engine may take to remove a container before it counts as not removed."""
+
 
 class DockerRuntime:
     """Implements `klad.runtime.Runtime`.
@@ -92,7 +95,7 @@ class DockerRuntime:
         """Blocking. Kill and remove, if there. Raises `EngineError`."""
         try:
             with self.engine.client() as client:
-                gone = calls.end(client, run, 0, limit_s=10)
+                gone = calls.end(client, run, 0, GONE_S)
         except FAULTS as error:
             raise self.engine.explain(error) from error
         if not gone:
@@ -151,7 +154,7 @@ class DockerRuntime:
         error = ""
         try:
             with self.engine.client() as client:
-                verified = calls.end(client, run, grace_s, limit_s=10)
+                verified = calls.end(client, run, grace_s, GONE_S)
             if not verified:
                 error = f"the engine still has the container {run}"
         except FAULTS as fault:

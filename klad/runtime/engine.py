@@ -8,7 +8,9 @@ each of them a round trip.
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,7 +98,7 @@ class Engine:
         Raises what docker-py raises (`FAULTS`), and `EngineError` for an engine that is too old.
         """
         client = docker.APIClient(
-            base_url=self.address.host, tls=self.address.tls, version=self._pinned(), timeout=timeout_s
+            base_url=self.address.host, tls=self.address.tls, version=self._pinned(timeout_s), timeout=timeout_s
         )
         try:
             yield client
@@ -117,26 +119,30 @@ class Engine:
         except FAULTS as error:
             raise self.explain(error) from error
 
-    def _pinned(self) -> str:
+    def _pinned(self, timeout_s: float) -> str:
         with self._lock:
             version = self._version
-        if version is not None:
-            return version
-        # Asked with a version that every engine has; docker-py's own "auto" hides the cause of a failure.
-        probe = docker.APIClient(base_url=self.address.host, tls=self.address.tls, version=OLDEST_API, timeout=10)
+        if version is None:
+            version = self._negotiate(min(timeout_s, 10))
+            with self._lock:
+                self._version = version
+        return version
+
+    def _negotiate(self, timeout_s: float) -> str:
+        where = self.address.host
+        # With a version that every engine has: docker-py's own "auto" hides the cause of a failure.
+        probe = docker.APIClient(base_url=where, tls=self.address.tls, version=OLDEST_API, timeout=timeout_s)
         try:
             about = probe.version(api_version=False)
         finally:
             probe.close()
+        version = about.get("ApiVersion") if isinstance(about, dict) else None
+        if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+", version):
+            raise EngineError(f"what answers at {where} is no container engine")
         if about.get("Os", "linux") != "linux":
-            raise EngineError(f"the engine at {self.address.host} has no Linux containers, and Klåd needs them")
-        version = str(about["ApiVersion"])
+            raise EngineError(f"the engine at {where} has no Linux containers, and Klåd needs them")
         if version_lt(version, OLDEST_API):
-            raise EngineError(
-                f"the engine at {self.address.host} is too old (API {version}): Klåd needs Docker 19.03 or later"
-            )
-        with self._lock:
-            self._version = version
+            raise EngineError(f"the engine at {where} is too old (API {version}): Klåd needs Docker 19.03 or later")
         return version
 
     def explain(self, error: BaseException) -> EngineError:
@@ -152,6 +158,8 @@ class Engine:
             )
         if any(isinstance(cause, (requests.Timeout, TimeoutError)) for cause in causes):
             return EngineError(f"the engine at {self.address.host} takes too long to answer")
+        if any(isinstance(cause, json.JSONDecodeError) for cause in causes):
+            return EngineError(f"what answers at {self.address.host} is no container engine, or was cut off")
         return EngineError(
             f"no container engine answers at {self.address.host}: "
             "start it with `make engine` (Debian) or start Docker"

@@ -7,12 +7,15 @@ armed `wait`, and what was missed is looked up for that run alone.
 
 from __future__ import annotations
 
+import logging
 import selectors
 import threading
 from collections.abc import Callable
 
 from klad.runtime import EngineDown, EngineUp, calls
 from klad.runtime.engine import FAULTS, Engine
+
+logger = logging.getLogger(__name__)
 
 PING_EVERY_S = 15.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 2.0
@@ -69,5 +72,9 @@ class Health:
                         client.ping()
 
     def _tell(self, news: EngineUp | EngineDown) -> None:
-        if not self._closing.is_set():
+        if self._closing.is_set():
+            return
+        try:
             self._report(news)
+        except Exception:
+            logger.exception("nobody could be told %r", news)

@@ -20,6 +20,9 @@ class Desk:
         self.worker, self.chat = house.probe(names.slot(CHAT, "worker")), house.probe(names.slot(CHAT, "chat"))
         self.router = house.start(Router, names.router(CHAT), CHAT)
         flush(self.router)
+        flush(self.router)
+        for slot in (self.worker, self.chat):  # at its start it has everyone look for themselves
+            slot.expect(Look())
 
     def say(self, text: str, **message: Any) -> int:
         update = self.house.mail(text, **message)
@@ -125,11 +128,11 @@ def test_a_stop_is_answered_when_every_slot_is_clear_and_not_before(desk: Desk) 
     desk.take("chat")
     desk.say("/stop")
     cancel = _cancel(desk.worker)
-    assert _cancel(desk.chat) == cancel
-    desk.router.tell(SlotClear(cancel.stop, "worker"))
+    assert _cancel(desk.chat).run == "klad-chat"
+    desk.router.tell(SlotClear(cancel.stop, "klad-worker"))
     flush(desk.router)
     assert not any("nothing left running" in text for text in desk.house.outbox())
-    desk.router.tell(SlotClear(cancel.stop, "chat"))
+    desk.router.tell(SlotClear(cancel.stop, "klad-chat"))
     flush(desk.router)
     (said,) = desk.house.outbox()
     assert said.startswith('Stopped "$ make" in 0.0 s; nothing left running.')
@@ -140,7 +143,7 @@ def test_a_stop_that_could_not_be_verified_says_so(desk: Desk) -> None:
     desk.take()
     desk.say("stop")
     cancel = _cancel(desk.worker)
-    desk.router.tell(SlotClear(cancel.stop, "worker", "the engine does not answer"))
+    desk.router.tell(SlotClear(cancel.stop, "klad-worker", "the engine does not answer"))
     flush(desk.router)
     said = desk.house.outbox()[-1]
     assert "could not verify" in said
@@ -168,7 +171,7 @@ def test_a_stop_that_was_begun_before_a_crash_is_finished_after_it(desk: Desk) -
     desk.router.stop()
     again = desk.house.start(Router, names.router(CHAT), CHAT)
     assert _cancel(desk.worker) == cancel
-    again.tell(SlotClear(cancel.stop, "worker"))
+    again.tell(SlotClear(cancel.stop, "klad-worker"))
     flush(again)
     assert "nothing left running" in desk.house.outbox()[-1]
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from actors import names
 from actors.messages import Cancel, Deadline, EngineUp, Evict, Listen, Look, PlaceFree, Signalled, SlotClear
-from actors.slot import FAILURES, HUNG_S, LEAVE_S, TAKE_S, SlotActor
+from actors.scheduler import Scheduler
+from actors.slot import AGAIN_S, FAILURES, HUNG_S, LEAVE_S, TAKE_S, SlotActor
 from actors.supervision.testing import flush
+from klad.errors import UsageError
 from klad.ledger import Took, TurnEnded
 from klad.routing import ToSlot
-from klad.runtime import Exited, Failed, Started, Stopped
+from klad.runtime import Exited, Failed, Mount, Started, Stopped
 from klad.slots import CHAT_DEADLINE_S
 from klad.words import Event, Inbound, Slot
 from tests.actors.house import CHAT, House
@@ -129,7 +132,8 @@ def test_containers_that_never_take_the_turn_are_given_up_in_words(room: Room) -
 def test_an_engine_that_is_away_is_said_once_and_the_turn_starts_when_it_is_back(room: Room) -> None:
     turn = room.ask("$ make")
     room.tell(Failed(room.run(), "no engine answers.", engine_down=True))
-    room.tell(Look())
+    room.house.clock.advance(AGAIN_S)
+    room.settle()
     room.tell(Failed(room.run(), "no engine answers.", engine_down=True))
     assert len([text for text in room.house.outbox() if "no engine answers" in text]) == 1
     room.tell(EngineUp())
@@ -197,13 +201,13 @@ def test_cancel_is_confirmed_only_after_the_engine_has_confirmed_it(room: Room) 
     room.ask("$ make")
     room.take()
     run = room.run()
-    room.tell(Cancel(7, "stop"))
+    room.tell(Cancel(7, run, "stop"))
     assert room.house.runtime.stopped == [run]
     assert Signalled(run) in _drain(room.house.gateway)
     room.tell(Exited(run, 143))
     room.router.expect_nothing()
     room.tell(Stopped(run, 1.0, verified=True))
-    room.router.expect(SlotClear(7, "worker"))
+    room.router.expect(SlotClear(7, run))
     assert PlaceFree() in _drain(room.house.scheduler)
 
 
@@ -211,28 +215,110 @@ def test_a_stop_the_engine_does_not_confirm_is_passed_on_and_tried_again(room: R
     room.ask("$ make")
     room.take()
     run = room.run()
-    room.tell(Cancel(7, "stop"))
+    room.tell(Cancel(7, run, "stop"))
     room.tell(Stopped(run, 9.0, verified=False, error="no engine answers"))
-    room.router.expect(SlotClear(7, "worker", "no engine answers"))
+    room.router.expect(SlotClear(7, run, "no engine answers"))
     room.tell(EngineUp())
     room.house.clock.advance(LEAVE_S)
     flush(room.actor)
     assert room.house.runtime.stopped == [run, run]
 
 
-def test_cancel_without_a_run_is_clear_at_once(room: Room) -> None:
-    room.tell(Cancel(7, "stop"))
-    room.router.expect(SlotClear(7, "worker"))
+def test_cancel_of_a_run_that_is_on_record_as_ended_is_clear_when_the_engine_says_so(room: Room) -> None:
+    room.tell(Cancel(7, "klad-gone", "stop"))
+    room.router.expect_nothing()
+    room.tell(Stopped("klad-gone", 0.0, verified=True))
+    room.router.expect(SlotClear(7, "klad-gone"))
+
+
+def test_a_cancel_told_again_after_the_stop_does_not_touch_what_was_begun_since(room: Room) -> None:
+    room.ask("$ make")
+    room.take()
+    old = room.run()
+    room.tell(Cancel(7, old, "stop"))
+    room.tell(Stopped(old, 0.1, verified=True))
+    room.ask("$ new work")
+    new = room.run()
+    room.tell(Cancel(7, old, "stop"))
+    assert room.house.runtime.stopped == [old, old]
+    assert room.run() == new
+
+
+def test_fresh_start_lets_the_worker_finish_what_it_does(room: Room) -> None:
+    turn = room.ask("$ make")
+    room.take()
+    run = room.run()
+    update = room.house.mail("/new")
+    inbound = Inbound(CHAT, "private", "D", 1, "D", "/new", 200, 1000.0)
+    room.house.ledger.start_afresh(update, inbound, str).result(10)
+    room.tell(Look())
+    room.house.clock.advance(LEAVE_S)
+    room.settle()
+    assert room.house.runtime.stopped == []
+    room.finish(turn)
+    room.house.clock.advance(LEAVE_S)
+    room.settle()
+    assert room.house.runtime.stopped == [run]
+
+
+def test_an_engine_that_is_away_is_asked_again_only_after_a_while(house: House) -> None:
+    room = Room(house)
+    house.start(Scheduler, "tenant/scheduler-itself")
+    room.ask("$ make")
+    room.tell(Failed(room.run(), "no engine answers.", engine_down=True))
+    room.tell(Look())
+    room.tell(Look())
+    assert len(house.runtime.started) == 1
+    house.clock.advance(AGAIN_S)
+    room.settle()
+    assert len(house.runtime.started) == 2
+
+
+def test_a_chat_container_whose_question_was_answered_meanwhile_is_sent_away(house: House) -> None:
+    room = Room(house, "chat")
+    turn = room.ask("status?")
+    run = room.run()
+    assert house.ledger.answer_if_open(turn, lambda _state, _now: "from state").result(10)
+    room.tell(Started(run, "c"))
+    house.clock.advance(TAKE_S)
+    room.settle()
+    assert house.ledger.live_run(CHAT, "chat").result(10).state == "retiring"  # type: ignore[union-attr]
+
+
+def test_a_chat_run_that_has_answered_and_hangs_is_ended_by_the_next_incarnation_too(house: House) -> None:
+    room = Room(house, "chat")
+    room.ask("one")
+    turn = room.take()
+    run = room.run()
+    house.ledger.record(run, [Event(1, "done", turn, {"text": "finished"})]).result(10)
+    room.again()
+    house.clock.advance(LEAVE_S)
+    room.settle()
+    assert house.runtime.stopped == [run]
+
+
+def test_every_turn_is_told_when_no_container_can_be_prepared(house: House) -> None:
+    house.world = replace(house.world, extra=_broken)
+    room = Room(house)
+    room.ask("one")
+    assert "mounts.json is broken" in house.outbox()[-1]
+    room.ask("two")
+    assert "mounts.json is broken" in house.outbox()[-1]
+    assert house.ledger.open_turn(CHAT, "worker").result(10) is None
+
+
+def _broken() -> tuple[Mount, ...]:
+    raise UsageError("mounts.json is broken")
 
 
 def test_a_start_withdrawn_by_a_stop_is_clear_after_the_engine_was_asked(room: Room) -> None:
     room.ask("$ make")
     run = room.run()
-    room.tell(Cancel(7, "stop"))
+    room.tell(Cancel(7, run, "stop"))
     room.tell(Failed(run, "withdrawn", engine_down=False))
     room.router.expect_nothing()
     room.tell(Stopped(run, 0.1, verified=True))
-    room.router.expect(SlotClear(7, "worker"))
+    room.router.expect(SlotClear(7, run))
 
 
 def test_a_chat_turn_past_its_deadline_is_answered_from_state_and_its_container_ended(house: House) -> None:

@@ -100,6 +100,7 @@ class Launcher:
         memory_bytes: int = 256 * MIB,
         runtime: str = "",
         tenant: str = "david",
+        user: str = "10001:10001",
     ) -> Launch:
         return Launch(
             run=f"klad-{uuid.uuid4().hex[:12]}",
@@ -110,7 +111,7 @@ class Launcher:
             image=image or self.image,
             mounts=mounts,
             env=(("PROGRAM", program),),
-            user="10001:10001",
+            user=user,
             memory_bytes=memory_bytes,
             cpus=1,
             pids=128,

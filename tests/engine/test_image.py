@@ -53,9 +53,7 @@ def test_what_is_there_is_not_built_again(images: Images) -> None:
     assert said == []
 
 
-def test_a_changed_agent_is_put_on_the_bases_there_are(
-    images: Images, agent: Path, client: docker.APIClient
-) -> None:
+def test_a_changed_agent_is_put_on_the_bases_there_are(images: Images, agent: Path, client: docker.APIClient) -> None:
     said: list[str] = []
     image.ensure(Engine(), print, agent)  # the bases, if somebody took them away
     before = image_tags(agent)

@@ -10,7 +10,8 @@ import docker
 import pytest
 
 from klad.errors import EngineError
-from klad.runtime import Exited, Failed, Found, Mount, Started, Stopped
+from klad.runtime import Exited, Failed, Found, Mount, Started, Stopped, calls
+from klad.runtime import docker as docker_runtime
 from klad.runtime.docker import DockerRuntime
 from klad.runtime.specification import specification
 from tests.engine.conftest import Heard, Launcher
@@ -54,10 +55,11 @@ def test_the_code_of_a_run_that_ends_at_once_is_known(
         ({"image": "klad-nowhere:1"}, "klad build"),
         ({"runtime": "nowhere"}, "nowhere"),
         ({"mounts": (Mount("/klad-nowhere", "/workspace/group", False),)}, "/klad-nowhere"),
-        # Found out only by the start: the container has been created by then.
         ({"mounts": (Mount("/etc", "/proc/self", False),)}, "proc"),
+        # Found out by the start alone: the container has been created by then.
+        ({"user": "nobody-here"}, "nobody-here"),
     ],
-    ids=["image", "runtime", "source", "target"],
+    ids=["image", "runtime", "source", "target", "user"],
 )
 def test_a_failed_start_says_why_and_leaves_nothing(
     runtime: DockerRuntime,
@@ -74,6 +76,24 @@ def test_a_failed_start_says_why_and_leaves_nothing(
     assert (failed.run, failed.engine_down) == (one.run, False)
     assert words in failed.reason
     assert "\n" not in failed.reason
+    assert not client.containers(all=True, filters={"name": one.run})
+
+
+def test_a_start_whose_connection_is_lost_leaves_nothing(
+    runtime: DockerRuntime,
+    launch: Launcher,
+    heard: Heard,
+    client: docker.APIClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lost(*args: object) -> None:
+        raise ConnectionResetError("reset by peer")
+
+    monkeypatch.setattr(calls, "start", lost)
+    one = launch("sleep 60")
+    runtime.start(one, heard)
+
+    assert heard.next(Failed).engine_down
     assert not client.containers(all=True, filters={"name": one.run})
 
 
@@ -144,6 +164,25 @@ def test_a_paused_run_is_stopped(
 
     heard.next(Exited)
     assert heard.next(Stopped).verified
+
+
+def test_what_the_engine_still_has_is_not_called_gone(
+    runtime: DockerRuntime, launch: Launcher, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "remove", lambda *args: None)
+    monkeypatch.setattr(docker_runtime, "GONE_S", 0.5)
+    one = launch("trap '' TERM; while :; do sleep 60; done")
+    runtime.start(one, heard)
+    heard.next(Started)
+
+    runtime.stop(one.run, 0.1, heard)
+    stopped = heard.next(Stopped)
+    with pytest.raises(EngineError, match="could not remove"):
+        runtime.remove(one.run)
+    monkeypatch.undo()
+
+    assert not stopped.verified
+    assert one.run in stopped.error
 
 
 def test_what_was_only_created_and_what_is_gone_is_stopped_too(

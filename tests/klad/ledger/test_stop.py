@@ -121,7 +121,7 @@ class TestAfterACrash:
         successor = drive.begin()
         drive.take(successor)
         (found,) = do(ledger.unfinished_stops(HOME))
-        assert found.runs == (), "the run that came after it is none of its business"
+        assert found.runs == (("worker", worker),), "the run that came after it is none of its business"
         assert drive.run(successor)["state"] == "live"
         assert drive.turn(wanted.id)["state"] == "taken"
 

@@ -150,7 +150,11 @@ class DockerRuntime:
         if life is not None:
             life.withdrawn.set()
             self._gate.look()
-            life.settled.wait(2 * CALL_S)
+            if not life.settled.wait(2 * CALL_S):
+                # To the engine it is not there yet; "gone" would be true now, and false in a moment.
+                waited = time.monotonic() - begun
+                tell(report, Stopped(run, waited, verified=False, error=f"{run} is still being started"))
+                return
         error = ""
         try:
             with self.engine.client() as client:
@@ -159,6 +163,9 @@ class DockerRuntime:
                 error = f"the engine still has the container {run}"
         except FAULTS as fault:
             verified, error = False, str(self.engine.explain(fault))
+        except Exception as fault:
+            logger.exception("stopping %s", run)
+            verified, error = False, f"a fault in Klåd: {fault}"
         tell(report, Stopped(run, time.monotonic() - begun, verified, error))
 
     def _thread(self, name: str, work: Callable[[], None]) -> None:

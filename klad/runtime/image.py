@@ -88,7 +88,7 @@ def _make(engine: Engine, client: docker.APIClient, tags: Images, files: Sources
     bases = base_tags(recipe)
     if not (_have(client, bases.chat) and _have(client, bases.worker)):
         _make_bases(engine, client, recipe, bases, files, progress)
-    progress.phase("agent")
+    progress.phase("the agent's images")
     context = {f"agent/{name}": content for name, content in shipped(files).items()}
     context["Dockerfile"] = files[DOCKERFILE]
     for tag, base in ((tags.chat, bases.chat), (tags.worker, bases.worker)):

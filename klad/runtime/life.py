@@ -73,6 +73,8 @@ class Life:
             logger.exception("the watch over %s died", self.run)
             if not self.settled.is_set():
                 self._fail(f"a fault in Klåd: {error}", engine_down=False)
+            else:
+                self._bury(self)  # whoever adopts it next has it watched anew
         finally:
             self.settled.set()
 
@@ -104,6 +106,10 @@ class Life:
                 asked = True
                 container = calls.create(client, self.run, specification(launch))
                 wait = calls.arm(client, self.run, "next-exit")
+                if self.withdrawn.is_set():
+                    self._clear()
+                    self._fail("stopped before it was started", engine_down=False)
+                    return None
                 calls.start(client, self.run)
                 return container, client, wait
             except FAULTS as error:

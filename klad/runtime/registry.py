@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable, Mapping
 
@@ -67,6 +68,11 @@ def build(
         build_image(client, bases.worker, files, arguments, progress, network="default")
 
 
+_STEP = re.compile(r"Step (\d+)/(\d+) ")
+_BUILDERS_OWN = ("--->", "Removing intermediate", "Successfully")
+"""What the builder says of itself and nobody needs."""
+
+
 def build_image(
     client: docker.APIClient,
     tag: str,
@@ -98,7 +104,11 @@ def build_image(
         said = str(news.get("stream", "")).split("\n")[0].strip()
         if said:
             last = said[:100]
-            progress.now_and_then(last)
+            step = _STEP.match(said)
+            if step:
+                progress.now_and_then(f"step {step[1]} of {step[2]}")
+            elif not said.startswith(_BUILDERS_OWN):
+                progress.now_and_then(last)
 
 
 def _context(files: Mapping[str, bytes]) -> bytes:

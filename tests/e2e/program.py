@@ -212,6 +212,14 @@ class Program:
 
     def start(self, timeout: float = 600) -> Person:
         """Start it, follow the printed link, open the event stream. An image may have to be built first."""
+        link = self.launch(r"http://127\.0\.0\.1:\d+/login\?code=\S+", timeout)
+        old = self.person
+        self.person = Person(self.port, log_in(self.port, link), seen=old.seen if old else [])
+        self.person.listen()
+        return self.person
+
+    def launch(self, sign: str, timeout: float = 600) -> str:
+        """Start it, and wait until it prints something that `sign` matches: that."""
         environment = {**os.environ, "KLAD_HOME": str(self.home), "KLAD_FAULTS": f"@{self.faults}"} | self.environment
         self.process = subprocess.Popen(
             [sys.executable, "run.py", "--tenant", self.tenant],
@@ -228,13 +236,9 @@ class Program:
         while True:
             line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
             assert line is not None, "it ended at its start:\n" + "\n".join(self.output)
-            link = re.search(r"http://127\.0\.0\.1:\d+/login\?code=\S+", line)
-            if link is not None:
-                break
-        old = self.person
-        self.person = Person(self.port, self._log_in(link[0]), seen=old.seen if old else [])
-        self.person.listen()
-        return self.person
+            found = re.search(sign, line)
+            if found is not None:
+                return found[0]
 
     def kill(self) -> None:
         """kill -9, as a power cut would."""
@@ -277,17 +281,19 @@ class Program:
                 lines.put(line)
         lines.put(None)
 
-    def _log_in(self, link: str) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request("GET", link[link.index("/login") :])
-            answer = connection.getresponse()
-            answer.read()
-            cookie = answer.getheader("Set-Cookie")
-            assert cookie is not None, f"{answer.status}: the link gave no cookie"
-            return cookie.split(";")[0]
-        finally:
-            connection.close()
+
+def log_in(port: int, link: str) -> str:
+    """Follow a one-time link; the cookie that it gives."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", link[link.index("/login") :])
+        answer = connection.getresponse()
+        answer.read()
+        cookie = answer.getheader("Set-Cookie")
+        assert cookie is not None, f"{answer.status}: the link gave no cookie"
+        return cookie.split(";")[0]
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager

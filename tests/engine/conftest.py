@@ -20,8 +20,6 @@ from klad.words import Slot
 
 T = TypeVar("T")
 
-PROGRAM_IMAGE = "klad-test:program"
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first of these may have to build the images, which takes minutes."""
@@ -44,11 +42,13 @@ def program_image(images: Images, tmp_path_factory: pytest.TempPathFactory) -> I
         'ENTRYPOINT ["/bin/sh", "-c", "eval \\"$PROGRAM\\""]\n'
         "LABEL klad.chat=inherited other=1\n"
     )
+    # A tag of our own: other test runs may share the engine.
+    tag = f"klad-test:{uuid.uuid4().hex[:8]}"
     client = docker.APIClient()
-    for news in client.build(path=str(directory), tag=PROGRAM_IMAGE, rm=True, decode=True):
+    for news in client.build(path=str(directory), tag=tag, rm=True, decode=True):
         assert "error" not in news, news
-    yield PROGRAM_IMAGE
-    client.remove_image(PROGRAM_IMAGE, force=True)
+    yield tag
+    client.remove_image(tag, force=True)
     client.close()
 
 

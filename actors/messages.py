@@ -23,6 +23,7 @@ __all__ = [
     "Failed",
     "Idle",
     "IdleDue",
+    "LeaveDue",
     "Listen",
     "Look",
     "Mail",
@@ -34,7 +35,9 @@ __all__ = [
     "SlotClear",
     "Started",
     "StatusDue",
+    "StopDue",
     "Stopped",
+    "TakeDue",
     "Took",
     "TurnEnded",
     "Wake",
@@ -153,3 +156,27 @@ class IdleDue:
 
     run: str
     turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopDue:
+    """router's timer → router: is this stop done?"""
+
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveDue:
+    """slot's timer → slot: this run was told to go; has it?"""
+
+    run: str
+    by_force: bool = False
+    """Whatever it does: its end was asked of the engine before, which did not confirm it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeDue:
+    """slot's timer → slot: has this run taken the turn that was open `waited` seconds ago?"""
+
+    run: str
+    waited: float

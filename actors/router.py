@@ -13,7 +13,7 @@ from typing import Any
 
 from actors import names
 from actors.member import Member
-from actors.messages import Cancel, Look, Mail, Outbox, SlotClear, StatusDue
+from actors.messages import Cancel, Look, Mail, Outbox, SlotClear, StatusDue, StopDue
 from actors.supervision import Parent
 from actors.world import World
 from klad import commands, routing, texts
@@ -30,13 +30,6 @@ ANSWERED = frozenset(MEDIA) | {"oversize", "unknown"}
 DENIED_EVERY_S = 24 * 3600.0
 STOP_AGAIN_S = 3.0
 STOP_LIMIT_S = 45.0
-
-
-@dataclass(frozen=True, slots=True)
-class StopDue:
-    """router's timer → router: is this stop done?"""
-
-    stop: int
 
 
 @dataclass

@@ -7,7 +7,6 @@ that won't go do. The next incarnation finds the run in the ledger and adopts it
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from actors import names
@@ -23,6 +22,7 @@ from actors.messages import (
     Failed,
     Idle,
     IdleDue,
+    LeaveDue,
     Listen,
     Look,
     Outbox,
@@ -33,6 +33,7 @@ from actors.messages import (
     SlotClear,
     Started,
     Stopped,
+    TakeDue,
     Took,
     TurnEnded,
 )
@@ -61,23 +62,6 @@ HUNG_S = 60.0
 """A run that has taken no turn by then, while the engine is well, never will: it is ended."""
 FAILURES = 3
 """Containers that may fail to take an open turn before the turn is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaveDue:
-    """slot's timer → slot: this run was told to go; has it?"""
-
-    run: str
-    by_force: bool = False
-    """Whatever it does: its end was asked of the engine before, which did not confirm it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TakeDue:
-    """slot's timer → slot: has this run taken the turn that was open `waited` seconds ago?"""
-
-    run: str
-    waited: float
 
 
 class SlotActor(Member):

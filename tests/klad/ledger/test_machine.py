@@ -73,10 +73,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger.open(self.path, clock=self.clock)
 
     def teardown(self) -> None:
-        if hasattr(self, "ledger"):
-            self._let_all_end()
-            self.ledger.close()
-        shutil.rmtree(self.directory)
+        try:
+            if hasattr(self, "ledger"):
+                self._let_all_end()
+        finally:
+            if hasattr(self, "ledger"):
+                self.ledger.close()
+            shutil.rmtree(self.directory)
 
     def _rows(self, text: str) -> list[tuple[Any, ...]]:
         return list(self.ledger.database.execute_sql(text).fetchall())

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from actors.supervision import Down
+from actors.supervision import Down, render
 from actors.tenant import tree
 from actors.world import Ending, World
 from klad import allowlist, brief, faults, settings, tenants, workspace
@@ -164,6 +164,8 @@ def _live(world: World) -> int:
             cause = cause.__cause__
         raise cause if isinstance(cause, KladError) else GaveUpError(f"it could not start: {error}") from error
     try:
+        picture = live.picture()
+        log.info("the tree is up:\n%s", render(picture) if picture is not None else "(not yet)")
         world.ledger.set_setting("served", "yes").result(30)
         name = chosen.assistant_name
         if world.botapi is not None:

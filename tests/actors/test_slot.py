@@ -206,6 +206,8 @@ def test_cancel_is_confirmed_only_after_the_engine_has_confirmed_it(room: Room) 
     assert Signalled(run) in _drain(room.house.gateway)
     room.tell(Exited(run, 143))
     room.router.expect_nothing()
+    room.ask("$ next")
+    assert len(room.house.runtime.started) == 1  # not before the slot is known to be clear
     room.tell(Stopped(run, 1.0, verified=True))
     room.router.expect(SlotClear(7, run))
     assert PlaceFree() in _drain(room.house.scheduler)
@@ -372,6 +374,14 @@ def test_started_is_put_on_record(room: Room) -> None:
     room.ask("$ make")
     room.tell(Started(room.run(), "c0ffee"))
     assert room.house.ledger.live_run(CHAT, "worker").result(10).state == "live"  # type: ignore[union-attr]
+
+
+def test_a_worker_that_begins_to_rest_is_told_to_whoever_waits_for_a_place(room: Room) -> None:
+    turn = room.ask("$ make")
+    room.take()
+    _drain(room.house.scheduler)
+    room.finish(turn)
+    assert PlaceFree() in _drain(room.house.scheduler)
 
 
 def test_a_run_that_takes_no_turn_while_the_engine_is_away_is_told_of(room: Room) -> None:

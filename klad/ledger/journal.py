@@ -66,6 +66,10 @@ class Journal(Runs):
         row.state, row.run, row.taken = "taken", run_id, self.clock()
         row.attempts, row.waiting = row.attempts + 1, False
         row.save()
+        signal = self.tables.Signal
+        # Words for a turn that is tried again: the run that they were told to is gone.
+        unread = (signal.turn == row.id, signal.kind == "steer", signal.taken_at_step.is_null())
+        signal.update(run=run_id).where(*unread).execute()
         run_row.last_turn = row.id
         if run_row.state == "starting":
             run_row.state = "live"  # it asks for a turn, so it lives, whatever the engine has told so far

@@ -67,8 +67,10 @@ def test_messages_sent_around_a_kill_are_each_answered_once(tmp_path: Path) -> N
             one.said(one.text.removeprefix("SAY "))
         for one in sent:
             wanted = one.text.removeprefix("SAY ")
-            said = [s for s in person.seen if s.by_bot and wanted in s.text and not s.text.startswith("(perhaps")]
-            assert len(said) == 1, f"{wanted}: {[s.text for s in said]}"
+            said = [s.text for s in person.seen if s.by_bot and wanted in s.text]
+            # A kill in mid-send leaves open whether it arrived: then, and only then, it comes with a mark.
+            assert len([text for text in said if not text.startswith("(perhaps a repeat)")]) <= 1, f"{wanted}: {said}"
+            assert said, wanted
 
 
 def test_a_container_killed_from_outside_is_told_in_words(up: Up) -> None:

@@ -63,6 +63,58 @@ def test_steering_is_a_signal_for_the_workers_run(ledger: Ledger, talker: str, w
     assert do(ledger.signals(talker, 0)) == []
 
 
+def test_words_that_the_worker_never_read_are_its_next_task(
+    ledger: Ledger, talker: str, worker: tuple[str, int], drive: Driver
+) -> None:
+    """The chat slot has promised that they will be read."""
+    run, turn = worker
+    for number, text in enumerate(("use gcc", "and test it")):
+        call(ledger, talker, "steer_worker", f"c{number}", text=text)
+    read, _ = do(ledger.signals(run, 0))
+    drive.post(run, "steered", turn, signal=read.id, at_step=3)
+    recorded = drive.done(run, turn, "Built with gcc.")
+    assert Wanted(HOME, "worker") in recorded.nudges
+    state = do(ledger.state(HOME))
+    assert state.worker is not None
+    assert (state.worker.request, state.queue) == ("and test it", ())
+    assert "and test it" in drive.said()[-1]
+    assert drive.finals(turn) == ["Built with gcc."]
+    assert drive.done(run, turn).nudges == ()
+    assert do(ledger.state(HOME)).queue == ()
+
+
+def test_words_for_a_task_that_was_stopped_are_dropped_with_it(
+    ledger: Ledger, talker: str, worker: tuple[str, int], drive: Driver
+) -> None:
+    call(ledger, talker, "steer_worker", text="use gcc")
+    drive.stop()
+    drive.done(worker[0], worker[1])
+    assert do(ledger.state(HOME)).worker is None
+
+
+def test_words_for_a_task_that_is_tried_again_are_told_to_the_run_that_tries_it(
+    ledger: Ledger, talker: str, worker: tuple[str, int], drive: Driver
+) -> None:
+    call(ledger, talker, "steer_worker", text="use gcc")
+    do(ledger.end_run(worker[0], 137, "it was killed"))
+    second = drive.begin()
+    assert drive.take(second).turn.id == worker[1]
+    (signal,) = do(ledger.signals(second, 0))
+    assert (signal.kind, signal.text, signal.turn) == ("steer", "use gcc", worker[1])
+
+
+def test_a_signal_names_the_turn_that_it_is_meant_for(
+    ledger: Ledger, talker: str, worker: tuple[str, int], drive: Driver
+) -> None:
+    call(ledger, talker, "steer_worker", text="use gcc")
+    do(ledger.signal_cancel(worker[0], "the user said stop"))
+    do(ledger.signal_cancel("klad-nobody", "the user said stop"))
+    assert [(signal.kind, signal.turn) for signal in do(ledger.signals(worker[0], 0))] == [
+        ("steer", worker[1]),
+        ("cancel", worker[1]),
+    ]
+
+
 def test_a_queued_task_is_the_workers_next_turn(ledger: Ledger, talker: str, drive: Driver) -> None:
     result = call(ledger, talker, "queue_task", text="  test it  ")
     assert result.nudges == (Wanted(HOME, "worker"),)

@@ -173,6 +173,12 @@ class TestAnswer:
         assert "An answer is on its way" not in text, "this is the answer"
         assert not do(ledger.answer_if_open(question.id, texts.status))
 
+    def test_a_turn_without_a_status_question_is_not_answered_from_state(self, drive: Driver, ledger: Ledger) -> None:
+        drive.working("build it")
+        question = drive.route("what did step 2 print?")[1]
+        assert not do(ledger.answer_if_open(question.id, texts.status))
+        assert drive.turn(question.id)["state"] == "open"
+
     def test_a_status_question_that_was_taken_is_left_to_its_run(self, drive: Driver, ledger: Ledger) -> None:
         drive.working("build it")
         question = drive.route("status?")[1]

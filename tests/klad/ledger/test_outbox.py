@@ -88,6 +88,17 @@ def test_a_refused_row_lets_the_next_one_pass(ledger: Ledger) -> None:
     assert len(error) == 500
 
 
+def test_a_row_that_was_not_under_way_after_all_is_no_repeat(ledger: Ledger) -> None:
+    say(ledger, "one")
+    row = take(ledger)
+    do(ledger.outbox_release(row.id))
+    assert query(ledger, "SELECT state, attempts FROM outbox") == [("pending", 0)]
+    assert take(ledger).attempts == 1
+    do(ledger.outbox_sent(row.id, 1))
+    do(ledger.outbox_release(row.id))
+    assert do(ledger.outbox_take(HOME)) is None, "what was sent stays sent"
+
+
 def test_settings_are_kept_and_replaced(ledger: Ledger) -> None:
     assert do(ledger.get_setting("offset")) is None
     do(ledger.set_setting("offset", "1"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from klad.estimate import duration, estimate, spoken
+from klad.markdown import code, fenced, one_line
 from klad.words import ChatState, Turn
 
 HELP = """Tell me what to do and I do it in a container of its own. While that runs, just go on writing: \
@@ -54,7 +55,7 @@ def stopped(seconds: float, errors: tuple[str, ...], dropped: int, what: str) ->
     more = f" {counted(dropped, 'queued task')} dropped." if dropped else ""
     if errors:
         return f"I told it to stop, but could not verify that it did: {'; '.join(errors)}.{more}"
-    ended = f' "{what}"' if what else ""
+    ended = f" {code(what)}" if what else ""
     return f"Stopped{ended} in {seconds:.1f} s; nothing left running.{more}"
 
 
@@ -84,8 +85,7 @@ def counted(number: int, what: str) -> str:
 
 def title(text: str) -> str:
     """A request in at most 60 characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else line[:59] + "…"
+    return one_line(text, 60)
 
 
 def excerpt(text: str, words: str, room: int = 200) -> str:
@@ -97,19 +97,19 @@ def excerpt(text: str, words: str, room: int = 200) -> str:
 
 def _task(turn: Turn, state: ChatState, now: float) -> list[str]:
     if turn.state == "open":
-        return [f"Waiting to start: {turn.title}"]
+        return [f"Waiting to start: {code(turn.title)}"]
     elapsed = now - (turn.taken or now)
-    lines = [f"Working for {duration(elapsed)} on: {turn.title}"]
+    lines = [f"Working for {duration(elapsed)} on: {code(turn.title)}"]
     if turn.progress is not None:
         done = turn.progress
         share = f"{done.done:g} of {done.total:g}" if done.done is not None and done.total else ""
         lines.append("Progress: " + (" – ".join(part for part in (share, done.step) if part) or "none declared"))
     lines.append("Time: " + spoken(estimate(elapsed, turn.progress, state.durations)))
     if state.tool:
-        lines.append(f"Now: {state.tool}")
+        lines.append(f"Now: {code(state.tool)}")
     if state.lines.strip():
         tail = "\n".join(state.lines.strip().splitlines()[-5:])
-        lines.append(f"Last lines:\n```\n{tail}\n```")
+        lines.append(f"Last lines:\n{fenced(tail)}")
     return lines
 
 
@@ -131,16 +131,16 @@ def ended(turn: Turn, now: float) -> str:
     mark = {"done": "✓", "failed": "✗", "cancelled": "■"}.get(turn.state, "·")
     took = f" in {duration(turn.ended - turn.taken)}" if turn.ended and turn.taken else ""
     ago = f", {duration(now - turn.ended)} ago" if turn.ended else ""
-    return f"{mark} {turn.title} – {turn.state}{took}{ago}"
+    return f"{mark} {code(turn.title)} – {turn.state}{took}{ago}"
 
 
 def tasks(state: ChatState, now: float) -> str:
     lines = []
     if state.worker is not None and state.worker.state == "taken":
         elapsed = duration(now - (state.worker.taken or now))
-        lines.append(f"▶ {state.worker.title} – running for {elapsed}")
+        lines.append(f"▶ {code(state.worker.title)} – running for {elapsed}")
     elif state.worker is not None:
-        lines.append(f"… {state.worker.title} – waiting to start")
-    lines += [f"{number}. {turn.title} – queued" for number, turn in enumerate(state.queue, 1)]
+        lines.append(f"… {code(state.worker.title)} – waiting to start")
+    lines += [f"{number}. {code(turn.title)} – queued" for number, turn in enumerate(state.queue, 1)]
     lines += [ended(turn, now) for turn in state.recent]
     return "\n".join(lines) or "No tasks yet."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from klad.estimate import Estimate, duration, spoken
+from klad.markdown import code, fenced
 
 WHAT_I_AM = (
     "I am the small scripted model that comes with Klåd, not a real one: I can run commands "
@@ -64,27 +65,6 @@ def shortened(text: str, size: int) -> str:
     return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
 
 
-def fenced(text: str) -> str:
-    """A code block whose fence is longer than any in the text (CommonMark 4.5)."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}"
-
-
-def code(text: str) -> str:
-    """Inline code of one line (CommonMark 6.1)."""
-    line = shortened_line(text, 120)
-    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
-    ticks = "`" * (longest + 1)
-    space = " " if longest else ""
-    return f"{ticks}{space}{line}{space}{ticks}"
-
-
-def shortened_line(text: str, size: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= size else line[: size - 1] + "…"
-
-
 def quote(text: str) -> str:
     return "\n".join(f"> {line}".rstrip() for line in shortened(text.strip(), LONGEST_QUOTE).splitlines())
 
@@ -139,12 +119,12 @@ def _status(status: Mapping[str, Any], brief: Mapping[str, Any]) -> str:
     state = _text(status, "state")
     if state == "waiting":
         task = _text(status, "task")
-        return "\n".join([f"The worker has not begun yet; waiting to start: {task}", *_queue(status)])
+        return "\n".join([f"The worker has not begun yet; waiting to start: {code(task)}", *_queue(status)])
     if state != "busy":
         return _idle(status, brief)
     since = _number(status.get("elapsed_s"))
     working = f"for {duration(since)} " if since is not None else ""
-    lines = [f"The worker has been working {working}on: {_text(status, 'task')}"]
+    lines = [f"The worker has been working {working}on: {code(_text(status, 'task'))}"]
     progress = status.get("progress")
     if isinstance(progress, Mapping) and (declared := _progress(progress)):
         lines.append(f"Progress: {declared}")

@@ -21,6 +21,7 @@ from klad.ledger.rows import (
     Wanted,
 )
 from klad.ledger.runs import Runs
+from klad.markdown import code
 from klad.words import Event, Run, Signal
 
 TAIL_CHARS = 2000
@@ -239,7 +240,7 @@ class Journal(Runs):
                 kind=kind,
                 reply_to=row.reply_to,
             )
-            self._say(row.chat, f"This came too late for that task, so it is the next one: {title}")
+            self._say(row.chat, f"This came too late for that task, so it is the next one: {code(title)}")
         return [Wanted(row.chat, "worker")] if late else []
 
 

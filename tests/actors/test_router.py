@@ -135,7 +135,7 @@ def test_a_stop_is_answered_when_every_slot_is_clear_and_not_before(desk: Desk) 
     desk.router.tell(SlotClear(cancel.stop, "klad-chat"))
     flush(desk.router)
     (said,) = desk.house.outbox()
-    assert said.startswith('Stopped "$ make" in 0.0 s; nothing left running.')
+    assert said.startswith('Stopped `$ make` in 0.0 s; nothing left running.')
 
 
 def test_a_stop_that_could_not_be_verified_says_so(desk: Desk) -> None:

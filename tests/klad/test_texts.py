@@ -64,10 +64,10 @@ class TestStatus:
             tool="bash: make",
         )
         assert texts.status(state, NOW).splitlines() == [
-            "Working for 60 s on: build it",
+            "Working for 60 s on: `build it`",
             "Progress: 5 of 10 – compile",
             "Time: 40 s to 80 s left (5 of 10 done)",
-            "Now: bash: make",
+            "Now: `bash: make`",
             "Last lines:",
             "```",
             *"23456",
@@ -80,13 +80,13 @@ class TestStatus:
 
     def test_one_that_waits(self) -> None:
         assert (
-            texts.status(ChatState("7", worker=task(state="open", taken=None)), NOW) == "Waiting to start: build it"
+            texts.status(ChatState("7", worker=task(state="open", taken=None)), NOW) == "Waiting to start: `build it`"
         )
 
     def test_the_last_one(self) -> None:
         last = task(state="done", ended=NOW - 10)
         assert texts.status(ChatState("7", recent=(last,)), NOW) == (
-            "Nothing is running.\nLast: ✓ build it – done in 50 s, 10 s ago"
+            "Nothing is running.\nLast: ✓ `build it` – done in 50 s, 10 s ago"
         )
 
     def test_an_answer_that_is_late_is_not_on_its_way(self) -> None:
@@ -103,11 +103,11 @@ def test_tasks_are_running_queued_and_recent() -> None:
         recent=(task(state="cancelled", title="plan it", ended=NOW - 5), task(state="failed", taken=None, ended=NOW)),
     )
     assert texts.tasks(state, NOW).splitlines() == [
-        "▶ build it – running for 60 s",
-        "1. test it – queued",
-        "2. ship it – queued",
-        "■ plan it – cancelled in 55 s, 5 s ago",
-        "✗ build it – failed, 0 s ago",
+        "▶ `build it` – running for 60 s",
+        "1. `test it` – queued",
+        "2. `ship it` – queued",
+        "■ `plan it` – cancelled in 55 s, 5 s ago",
+        "✗ `build it` – failed, 0 s ago",
     ]
     assert texts.tasks(ChatState("7"), NOW) == "No tasks yet."
 
@@ -116,7 +116,7 @@ class TestStop:
     def test_what_was_verified_is_said_plainly(self) -> None:
         assert texts.stopped(1.23, (), 0, "") == "Stopped in 1.2 s; nothing left running."
         assert texts.stopped(1.0, (), 2, "build it") == (
-            'Stopped "build it" in 1.0 s; nothing left running. 2 queued tasks dropped.'
+            'Stopped `build it` in 1.0 s; nothing left running. 2 queued tasks dropped.'
         )
 
     def test_what_was_not_verified_is_not_claimed(self) -> None:

@@ -95,7 +95,7 @@ def test_an_idle_worker_is_said_to_be_idle_with_its_last_result() -> None:
 
 def test_a_waiting_worker_is_said_to_wait() -> None:
     [said] = Harness(CHATTER, worker={"state": "waiting", "task": "$ make", "queue": []}).turn("status?")
-    assert "waiting to start: $ make" in said
+    assert "waiting to start: `$ make`" in said
 
 
 def test_a_worker_can_print_the_briefs_end_without_ending_it() -> None:

@@ -110,6 +110,7 @@ class SlotActor(Member):
             case Took():
                 self._failures = 0
                 self._took(message.turn, 0.0)
+                self._outbox()  # taking it may have ended another one, with words
             case TurnEnded():
                 self._turn_ended(message)
             case Started():

@@ -232,7 +232,9 @@ def parse(text: str, where: str) -> Settings:
         if key not in READERS:
             near = difflib.get_close_matches(key.upper(), READERS, 1)
             hint = f"; did you mean {near[0]}?" if near else "; see .env.example for every setting"
-            raise UsageError(f"{where}, line {number}: unknown setting {key}{hint}")
+            # A secret alone on its line, ending in =, reads as a key too: what is long and like none is not shown.
+            shown = f" {key}" if near or len(key) <= 16 else ""
+            raise UsageError(f"{where}, line {number}: unknown setting{shown}{hint}")
         if key in lines:
             raise UsageError(f"{where}, line {number}: {key} stands already in line {lines[key]}")
         lines[key] = number

@@ -189,6 +189,8 @@ def wait_for_ports(tenant: Tenant, chosen: settings.Settings, patience_s: float 
     deadline = time.monotonic() + patience_s
     for key, port in (("PORT", chosen.port), ("GATEWAY_PORT", chosen.gateway_port)):
         while not port_is_free(port):
+            if port < 1024 and os.geteuid() != 0:
+                raise UsageError(f"{key}={port} is for root alone: set one of 1024 or more in {tenant.env}")
             if time.monotonic() > deadline:
                 raise TakenError(
                     f"port {port} is taken by another program: stop that, or set another {key} in {tenant.env}"

@@ -150,6 +150,11 @@ class TestKeys:
     def test_an_unknown_key_suggests_the_one_that_was_meant(self, key: str, near: str) -> None:
         assert error_of(f"PORT=1\n{key}=2") == f"the.env, line 2: unknown setting {key}; did you mean {near}?"
 
+    def test_a_secret_on_a_line_of_its_own_is_not_shown(self) -> None:
+        with pytest.raises(UsageError) as refused:
+            parse("c2VjcmV0LXNlY3JldC1zZWNyZXQ=\n", "the.env")
+        assert "c2Vj" not in str(refused.value)
+
     def test_a_key_like_none_of_ours_points_to_the_example(self) -> None:
         assert (
             error_of("FROBNICATE=1")

@@ -1,0 +1,1 @@
+"""The schema, version by version. Each file is frozen once released."""

@@ -135,6 +135,12 @@ class Router(Member):
                 self.step(self.ledger.ignore_update(update.update_id, decision.why))
 
     def _to_slot(self, update: Update, inbound: Inbound) -> None:
+        if commands.asks_for_status(inbound.text):
+            state = self.step(self.ledger.state(self.chat))
+            if state.worker is None and state.talk is None:
+                # No container need start to say that nothing runs.
+                self._answer_from_state(update, inbound, texts.status)
+                return
         routed = self.step(
             self.ledger.route(update.update_id, inbound, lambda state: routing.choose_slot(inbound.text, state))
         )

@@ -303,8 +303,8 @@ class SlotActor(Member):
         current = self.step(self.ledger.live_run(self.chat, self.slot))
         crash = current.crash if current is not None else ""
         cause = slots.cause_of_exit(exited.code, exited.out_of_memory, crash)
-        self.step(self.ledger.end_run(exited.run, exited.code, cause))
-        log.info("%s ended: %s", exited.run, cause)
+        held = self.step(self.ledger.end_run(exited.run, exited.code, cause)).turn
+        log.info("%s ended%s", exited.run, f": {cause}" if held is not None or exited.code else "")
         took_nothing = current is not None and current.last_turn is None
         if exited.run in self._stopping:
             return  # `Stopped` follows, when the engine has been asked; until then the slot is not clear

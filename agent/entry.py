@@ -86,7 +86,15 @@ class Agent:
         threading.Thread(target=self._warm, name="warm", daemon=True).start()
         from agent.turns import serve
 
-        serve(self._gateway, self._journal, self._attention, self._start, self._cleanup)
+        serve(self._gateway, self._journal, self._attention, self._start, self._cleanup, self._left)
+
+    def _left(self) -> int:
+        """Processes that commands have left running."""
+        if self._setup.slot != "worker":
+            return 0
+        from agent.tools.jobs import marked
+
+        return len(marked(self._setup.run))
 
     def _warm(self) -> None:
         import agent.loop

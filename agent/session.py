@@ -43,9 +43,9 @@ class Session:
         result = self.toolbox.run(call)
         self.attention.check()
         result = result._replace(text=context.clip(result.text))
-        self._journal.post(
-            "tool_end", {"call": call.id, "ok": not result.error, "tail": result.text[-TAIL:]}, self.turn
-        )
+        # A command that goes on is shown by its own lines, not by what the model is told about it.
+        tail = "" if result.text.startswith("[still running") else result.text[-TAIL:]
+        self._journal.post("tool_end", {"call": call.id, "ok": not result.error, "tail": tail}, self.turn)
         return result
 
     def steered(self, signal: int, step: int) -> None:
@@ -59,4 +59,6 @@ def preview(call: Call) -> str:
     for key in ("command", "path", "text", "query", "step"):
         if isinstance(given.get(key), str):
             return str(given[key])[:PREVIEW]
+    if isinstance(given.get("job"), int):
+        return f"job {given['job']}"
     return json.dumps(given, ensure_ascii=False, separators=(",", ":"))[:PREVIEW] if given else ""

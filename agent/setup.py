@@ -6,7 +6,7 @@ import os
 from collections.abc import MutableMapping
 from typing import NamedTuple
 
-LOST_S = 600.0
+LOST_S = {"chat": 600.0, "worker": 6 * 3600.0}
 
 
 class SetupError(Exception):
@@ -41,7 +41,7 @@ def take(environ: MutableMapping[str, str]) -> Setup:
     if slot not in ("chat", "worker"):
         raise SetupError(f"KLAD_SLOT is {slot!r}; it is chat or worker")
     try:
-        lost_s = float(environ.get("KLAD_LOST_S", LOST_S))
+        lost_s = float(environ.get("KLAD_LOST_S", LOST_S.get(slot, 600.0)))
     except ValueError:
         raise SetupError("KLAD_LOST_S is not a number of seconds") from None
     run = environ.get("KLAD_RUN", "") or "run"

@@ -34,9 +34,10 @@ def next_turn(gateway: Gateway, after: int) -> Brief:
 
 
 def serve(gateway: Gateway, journal: Journal, attention: Attention, start: Callable[[], tuple[Harness, Session]],
-          cleanup: Callable[[], None]) -> NoReturn:
+          cleanup: Callable[[], None], left: Callable[[], int]) -> NoReturn:
     """Work on turns until the run is over. `start` is called with the first turn; `cleanup` ends the
-    commands of a turn that was cancelled. Raises EndOfRun, Stopped.
+    commands of a turn that was cancelled; `left` counts the processes that a turn leaves running.
+    Raises EndOfRun, Stopped.
     """
     after = 0
     harness: Harness | None = None
@@ -56,6 +57,7 @@ def serve(gateway: Gateway, journal: Journal, attention: Attention, start: Calla
         if attention.cancelled:
             cleanup()  # and not a word: the host has ended the turn already
         else:
-            journal.post(end, {"text": words}, turn, wait=True)
+            running = left()
+            journal.post(end, {"text": words} | ({"left": running} if running else {}), turn, wait=True)
         attention.finish()
         after = turn

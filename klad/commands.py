@@ -18,7 +18,10 @@ MENU: tuple[tuple[str, str], ...] = (
 """For the Bot API's setMyCommands."""
 
 NAMES = frozenset({"start", "help", "status", "stop", "tasks", "new"})
-STOP_WORDS = frozenset({"stop", "stop it", "stop now", "halt"})
+_STOPS = ("stop", "stop it", "stop that", "stop now", "stop everything", "cancel", "cancel it", "abort", "halt")
+_POLITELY = (("", ""), ("please ", ""), ("", " please"))
+STOP_WORDS = frozenset(f"{before}{word}{after}" for word in _STOPS for before, after in _POLITELY)
+"""A whole message that is one of these means /stop."""
 _COMMAND = re.compile(r"^/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{3,64}))?(?:\s+(.*))?$", re.DOTALL)
 _STATUS = re.compile(
     r"^\W*(status|progress|eta|how long|how('| i)?s it going|how far|are you (done|ready)|done yet|"

@@ -31,6 +31,11 @@ def denied(sender_id: int) -> str:
     )
 
 
+def left_running(processes: int) -> str:
+    goes = "1 process goes" if processes == 1 else f"{processes} processes go"
+    return f"{goes} on in the background, until /stop, or until this container goes after its rest (IDLE_TIMEOUT)."
+
+
 def unknown_command(name: str) -> str:
     return f"I don't know /{name}. /help lists what I know."
 
@@ -46,7 +51,7 @@ def fresh(busy: bool) -> str:
 
 def nothing_to_stop(dropped: int) -> str:
     if dropped:
-        return f"Stopped: {counted(dropped, 'waiting request')} dropped; nothing was running."
+        return f"Stopped before it began: {counted(dropped, 'request')} dropped; nothing was running."
     return "Nothing is running here."
 
 
@@ -61,8 +66,8 @@ def stopped(seconds: float, errors: tuple[str, ...], dropped: int, what: str) ->
 
 def waiting_for_place(limit: int) -> str:
     return (
-        f"All {limit} places for containers are taken; this starts as soon as one is free "
-        "(MAX_CONCURRENT_CONTAINERS)."
+        f"All places for containers are taken ({limit}, one of them kept for answering); this starts as soon as "
+        "one is free (MAX_CONCURRENT_CONTAINERS)."
     )
 
 

@@ -63,11 +63,16 @@ def tools(jobs: Jobs, show: Callable[[str], None]) -> list[Tool]:
     ]
 
 
+KILLED = 128 + 9
+
+
 def result(job: Job) -> str:
     """The words about a job that has ended."""
     text = job.text().strip("\n")
     if job.exit == 0:
         return text or "(no output)"
+    if job.exit == KILLED:
+        text += "\n(killed by SIGKILL: if nobody did that, memory ran out)"
     return f"{text}\n[exit {job.exit}]".lstrip("\n")
 
 

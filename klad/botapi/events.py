@@ -22,11 +22,15 @@ QUEUE = 256
 
 READERS = 32
 
+READERS_PER_SESSION = 4
+"""A browser allows 6 connections to a host over HTTP/1.1: what streams take, requests must do without."""
+
 
 class Subscription:
     """One reader. `cut` is called when it is dropped for lagging, to end a write it blocks."""
 
-    def __init__(self, backlog: list[bytes], resumed: bool) -> None:
+    def __init__(self, backlog: list[bytes], resumed: bool, session: str = "") -> None:
+        self.session = session
         self.resumed = resumed
         """Everything after its last event follows; False: it must load the state anew."""
         self.cut: Callable[[], None] = lambda: None
@@ -43,9 +47,11 @@ class Subscription:
         self._ready.set()
         return True
 
-    def end(self) -> None:
+    def end(self, farewell: bytes | None = None) -> None:
         self.over = True
         self._frames.clear()
+        if farewell is not None:
+            self._frames.append(farewell)
         self._ready.set()
 
     async def next(self, silence: float) -> bytes | None:
@@ -68,7 +74,7 @@ class Events:
         self._number = 0
         self._kept: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
-        self._readers: set[Subscription] = set()
+        self._readers: dict[Subscription, None] = {}  # oldest first
         self._closed = False
 
     @property
@@ -94,8 +100,15 @@ class Events:
                 self.leave(reader)
                 reader.cut()
 
-    def join(self, after: str) -> Subscription | None:
-        """A reader who has seen everything up to the id `after` ("": nothing). None: too many readers, or closed."""
+    def join(self, after: str, session: str = "") -> Subscription | None:
+        """A reader who has seen everything up to the id `after` ("": nothing). None: too many readers, or closed.
+
+        The oldest of READERS_PER_SESSION with the same `session` (if any) is ended by `bye` for it.
+        """
+        own = [reader for reader in self._readers if session and reader.session == session]
+        if len(own) >= READERS_PER_SESSION:
+            del self._readers[own[0]]
+            own[0].end(encode("bye", {}, None))
         if self._closed or len(self._readers) >= READERS:
             return None
         epoch, _, number = after.partition("-")
@@ -103,12 +116,12 @@ class Events:
         seen = int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1
         resumed = epoch == self._epoch and oldest - 1 <= seen <= self._number
         backlog = [frame for at, frame in self._kept if at > seen] if resumed else []
-        reader = Subscription(backlog, resumed)
-        self._readers.add(reader)
+        reader = Subscription(backlog, resumed, session)
+        self._readers[reader] = None
         return reader
 
     def leave(self, reader: Subscription) -> None:
-        self._readers.discard(reader)
+        self._readers.pop(reader, None)
         reader.end()
 
     def open(self) -> None:

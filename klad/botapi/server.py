@@ -209,7 +209,7 @@ class BotApi:
             # A link clicked on another site (a terminal in the browser): SameSite=Strict holds the
             # cookie back until this page itself has asked.
             return web.Response(text=_ONCE_MORE, content_type="text/html")
-        return self._at_the_door(401, "To come in, open the link that Klåd printed in its terminal.")
+        return self._at_the_door(401, f"To come in, open the link that Klåd printed in its terminal. {_ANOTHER}")
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         if "prefetch" in request.headers.get("Sec-Purpose", request.headers.get("Purpose", "")):
@@ -220,7 +220,7 @@ class BotApi:
         if await self.is_owner(request):
             return response
         if not fresh:
-            words = "This link was used before, or is too old. Restart Klåd, and it prints a new one."
+            words = f"This link was used before, or is too old. {_ANOTHER}"
             return self._at_the_door(403, words)
         value, now = new_session(), self._clock()
         await self._store.add_session(session_digest(value), now + SESSION_LIFE, now)
@@ -252,5 +252,7 @@ def _route(verb: str, path: str, handler: Handler) -> web.RouteDef:
     # aiohttp adds HEAD to GET unasked; a HEAD for the link would use it up, and one for events never ends.
     return web.get(path, handler, allow_head=False) if verb == "GET" else web.route(verb, path, handler)
 
+
+_ANOTHER = "A link works once; for a new one, press Enter in the terminal where Klåd runs."
 
 _ONCE_MORE = '<!doctype html><meta http-equiv="refresh" content="0; url=/"><title>Klåd</title>'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -86,11 +87,21 @@ class BotApiStore:
 
     def _transact(self, do: Callable[..., T], args: tuple[Any, ...]) -> T:
         try:
+            if self._database.is_closed():
+                self._make_private()
             self._database.connect(reuse_if_open=True)
             with self._database.atomic():
                 return do(*args)
         except (PeeweeException, sqlite3.Error, OSError, ValueError) as error:
             raise StoreError(f"The web chat's database {self.path} failed: {error}") from error
+
+    def _make_private(self) -> None:
+        # Made here and not by SQLite, whose -wal and -shm take on this file's mode.
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)  # one that was made before
+        finally:
+            os.close(descriptor)
 
     def _open(self, first_update: int) -> None:
         self._tables.migrate()

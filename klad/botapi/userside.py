@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from klad.botapi.auth import HEADERS, Handler
+from klad.botapi.auth import HEADERS, Handler, cookie_name
 from klad.botapi.errors import ApiError, StoreError
 from klad.botapi.events import Events, Subscription, encode
 from klad.botapi.methods import DEFAULT_COMMANDS
@@ -163,9 +163,9 @@ class UserSide:
         return chat
 
     async def event_stream(self, request: web.Request) -> web.StreamResponse:
-        """`hello`, then `message`, `edit`, `delete`, `chat`, `commands`, `typing`; see Events."""
+        """`hello`, then `message`, `edit`, `delete`, `chat`, `commands`, `typing`, at the last `bye`; see Events."""
         after = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-        reader = self._events.join(after)
+        reader = self._events.join(after, request.cookies.get(cookie_name(request), ""))
         if reader is None:
             raise Refused(503, "Too many windows are open.")
         try:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from klad import __version__, tenants
 from klad.errors import KladError, UsageError
 
+DEMO = "demo"
+"""The tenant of `make run`: for a first look, so nothing is asked before it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script `klad`."""
@@ -79,7 +82,7 @@ def _add(options: argparse.Namespace) -> int:
 
 def _create(tenant: tenants.Tenant) -> None:
     token = ""
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if tenant.name != DEMO and sys.stdin.isatty() and sys.stdout.isatty():
         print(f"Tenant {tenant.name} is new.")
         try:
             token = input("Bot token from @BotFather (Enter: no Telegram, a web chat on this machine): ").strip()

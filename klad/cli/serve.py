@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -51,7 +52,11 @@ def serve(tenant: Tenant) -> int:
         tenants.secure(tenant)
         with tenants.locked(tenant):
             tenants.wait_for_ports(tenant, chosen)
-            return _serve_locked(tenant, chosen, ending)
+            try:
+                return _serve_locked(tenant, chosen, ending)
+            except _InterruptedError:
+                say("Stopped before it was up.")
+                return 0
 
 
 def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
@@ -70,9 +75,7 @@ def _serve_locked(tenant: Tenant, chosen: Settings, ending: Ending) -> int:
         stack.callback(ledger.close)
         runtime = DockerRuntime()
         stack.callback(runtime.close)
-        images = _images(chosen, runtime, first=ledger.get_setting("served").result() is None)
-        if ending.asked.is_set():
-            return 0
+        images = _images(chosen, runtime, ledger.get_setting("served").result() is None, ending)
         loop = LoopThread("servers")
         loop.start()
         stack.callback(loop.stop)
@@ -127,19 +130,38 @@ def _extra(tenant: Tenant) -> tuple[Mount, ...]:
     return tuple(granted)
 
 
-def _images(chosen: Settings, runtime: DockerRuntime, first: bool) -> image.Images:
+class _InterruptedError(Exception):
+    """The user ended a start that was still under way."""
+
+
+def _images(chosen: Settings, runtime: DockerRuntime, first: bool, ending: Ending) -> image.Images:
     """The images to start, built if they are missing. Raises `EngineError` on a tenant's first start only."""
-    if chosen.image:
-        return image.Images(chat=chosen.image, worker=chosen.image)
+    own = image.Images(chat=chosen.image, worker=chosen.image) if chosen.image else None
+
+    def told(line: str) -> None:
+        if ending.asked.is_set():
+            raise _InterruptedError
+        progress(line)
+
     try:
         runtime.check()
-        return image.build(progress)
+        runtime.engine.check_own(chosen.image, chosen.container_runtime)
+        return own or image.build(told)
     except EngineError as error:
+        if ending.asked.is_set():  # Ctrl-C reaches the programs that build, too
+            raise _InterruptedError from None
         if first:
             raise
         progress(f"klad: {error}")
         progress("klad: starting all the same; what needs a container waits until the engine is back")
-        return image.image_tags()
+        return own or image.image_tags()
+
+
+def _links(botapi: BotApi, url: str) -> None:
+    """A new link at each Enter. Past Python's own stdin, whose lock a thread at the end must not hold."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            say(f"\n  {botapi.link(url)}\n")
 
 
 def _gave_up(down: Down) -> KladError | None:
@@ -169,7 +191,11 @@ def _live(world: World) -> int:
         world.ledger.set_setting("served", "yes").result(30)
         name = chosen.assistant_name
         if world.botapi is not None:
-            say(f"{name} is up. Open this link (it works once, for you): {world.botapi.link(world.api_url)}")
+            say(f"{name} is up. Open this link; it works once:\n\n  {world.botapi.link(world.api_url)}\n")
+            asks = sys.stdin.isatty()
+            say("Ctrl-C stops it." + (" Enter prints another link." if asks else ""))
+            if asks:
+                threading.Thread(target=_links, args=(world.botapi, world.api_url), daemon=True).start()
         else:
             say(f"{name} is up and listens to Telegram (tenant {world.tenant.name}). Stop it with Ctrl-C.")
         ending.asked.wait()
@@ -178,7 +204,7 @@ def _live(world: World) -> int:
         live.stop()
     if ending.reason is not None:
         raise ending.reason
-    say("Stopped. What was running goes on, and is found again at the next start.")
+    say("Stopped. What a worker does goes on for up to 6 hours, and is found again at the next start.")
     return 0
 
 

@@ -90,11 +90,15 @@ _KINDS: Mapping[str, Mapping[str, Field]] = {
     "output": {"tail": _words(_tail(2000))},
     "progress": {"done": _share, "total": _share, "step": _words(_head(300))},
     "steered": {"signal": _whole, "at_step": _whole},
-    "done": {"text": _words(_both)},
-    "failed": {"text": _words(_both)},
+    "done": {"text": _words(_both), "left": _whole},
+    "failed": {"text": _words(_both), "left": _whole},
     "crash": {"stderr": _words(_tail(8192))},
 }
-_DEFAULTS: Mapping[str, Any] = {"done": None, "total": None, "step": "", "tail": "", "input": "", "stderr": ""}
+_DEFAULTS: Mapping[str, Any] = {
+    **dict.fromkeys(("step", "tail", "input", "stderr"), ""),
+    **dict.fromkeys(("done", "total"), None),
+    "left": 0,
+}
 
 
 def events(body: Any) -> list[Event]:

@@ -38,7 +38,7 @@ def taken_up(steering: str) -> str:
 def queued(line: str, result: str, error: bool) -> str:
     if error:
         return f"{code(line)} was not queued.\n\n{quote(result)}"
-    return f"{code(line)} is queued as the worker's next task.\n\n{quote(result)}"
+    return f"{code(line)} is queued for the worker. {result}"
 
 
 def told(result: str, error: bool) -> str:

@@ -74,15 +74,23 @@ class HostTools(Journal):
             request=text,
             title=title,
             kind=kind,
-            reply_to=holder.reply_to,
+            reply_to=self._asked_in(holder, text),
         )
         open_turns = turn.select().where(
             turn.chat == holder.chat, turn.slot == "worker", turn.state == "open", turn.request.is_null(False)
         )
         place = open_turns.count()
-        queued = f"Queued as the worker's next task (number {place})."
+        queued = "It is the worker's next task." if place == 1 else f"It is number {place} in the worker's queue."
         words = "The worker is free and takes it now." if free else queued
         return ToolResult(words, nudges=(Wanted(holder.chat, "worker"),))
+
+    def _asked_in(self, holder: Any, text: str) -> int | None:
+        """The message that a task comes from, for its answer to reply to; else the turn's first one."""
+        message = self.tables.Message
+        for row in message.select().where(message.turn == holder.id).order_by(message.id):
+            if text in row.text or row.text.strip() in text:
+                return int(row.telegram_id)
+        return None if holder.reply_to is None else int(holder.reply_to)
 
     def _search(self, chat: str, query: str) -> str:
         message, outbox = self.tables.Message, self.tables.Outbox

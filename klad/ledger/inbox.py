@@ -174,13 +174,20 @@ class Inbox(LedgerThread):
         )
         for row in rows:
             self._end(row, "cancelled", "■ Cancelled.")
+            if row.state == "open":
+                # One message for all that never began: the stop's own answer counts them.
+                outbox = self.tables.Outbox
+                outbox.update(state="folded").where(outbox.turn == row.id, outbox.final).execute()
         run.update(state="retiring").where(run.chat == inbound.chat, run.state != "ended").execute()
-        running = state.worker or state.talk
+        main = state.worker or state.talk
+        runs = self._retiring(inbound.chat)
+        # A turn that a container was just starting for is what is stopped, and nothing that was dropped.
+        starting = bool(runs) and main is not None and main.state == "open"
         begun = StopBegun(
             turn=stop.id,
-            runs=self._retiring(inbound.chat),
-            dropped=sum(row.state == "open" for row in rows),
-            what=running.title if running is not None and running.state == "taken" else "",
+            runs=runs,
+            dropped=sum(row.state == "open" for row in rows) - starting,
+            what=main.title if main is not None and (starting or main.state == "taken") else "",
             since=stop.taken,
         )
         # With the turn, so that whoever takes over after a crash asks the engine for the same runs.

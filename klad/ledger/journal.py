@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import JOIN
 
-from klad import brief
+from klad import brief, texts
 from klad.ledger import _read
 from klad.ledger._thread import step
 from klad.ledger.rows import (
@@ -203,6 +203,9 @@ class Journal(Runs):
             case "done" | "failed":
                 text = str(data.get("text", ""))[:RESULT_CHARS].strip()
                 failed = item.kind == "failed"
+                left = data.get("left")
+                if isinstance(left, int) and 0 < left < 1_000_000:
+                    text = f"{text}\n\n{texts.left_running(left)}"
                 self._end(row, item.kind, text or ("It failed without a word." if failed else "Done."))
                 return [
                     Outbox(row.chat),

@@ -20,10 +20,10 @@ from typing import Any
 import docker
 import requests
 import urllib3
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils import kwargs_from_env, version_lt
 
-from klad.errors import EngineError
+from klad.errors import EngineError, ImageMissingError
 
 OLDEST_API = "1.40"
 """Engine 19.03: the first with `BindOptions.NonRecursive`."""
@@ -118,6 +118,22 @@ class Engine:
                 client.ping()
         except FAULTS as error:
             raise self.explain(error) from error
+
+    def check_own(self, image: str, runtime: str) -> None:
+        """Raise `EngineError` unless the engine has this image and lists this runtime (empty: not asked)."""
+        try:
+            with self.client(10) as client:
+                if image:
+                    try:
+                        client.inspect_image(image)
+                    except ImageNotFound:
+                        raise ImageMissingError(f"IMAGE={image}: the engine has no such image") from None
+                known = (client.info().get("Runtimes") or {}) if runtime else {}
+        except FAULTS as error:
+            raise self.explain(error) from error
+        if runtime and runtime not in known:
+            listed = ", ".join(sorted(known))
+            raise EngineError(f"CONTAINER_RUNTIME={runtime}: the engine has no such runtime (it has {listed})")
 
     def _pinned(self, timeout_s: float) -> str:
         with self._lock:

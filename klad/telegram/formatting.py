@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 import pyromark
 import telegramify_markdown
@@ -41,6 +41,15 @@ _KEPT = frozenset(
 )
 _LINK = re.compile(r"(?:https?|tg|mailto|tel):", re.IGNORECASE)
 _SPOILER_MARK = re.compile(r"(?<!\\)\|\|")
+_HTML_OR_MATHS = re.compile(r"(?<!\\)(?:\\\\)*[<$]")
+"""Ends with a `<` or `$` that no backslash escapes."""
+_BREAK_BEFORE_HTML = re.compile(r"(?:\r\n?|\n)[ \t>]*(?=<)")
+"""Within code in a paragraph: shown as a blank, but a `<div>` after it would end the paragraph and the code."""
+_LINK_IN_ANGLES = re.compile(
+    r"(?:\][(:][ \t]*(?=<[^<>\n]*>)|(?=<[a-z][a-z0-9+.-]{1,31}:[^\s<>]*>)|(?=<[^\s<>@]+@[a-z0-9.-]+>))(<)",
+    re.ASCII | re.IGNORECASE,
+)
+"""`[a](<b>)`, `[a]: <b>`, `<https://a.b>` and `<a@b.c>`: the `<` of what may be a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,49 +137,88 @@ def _clean(text: str) -> str:
 
 
 def _literal(markdown: str) -> str:
-    """The same Markdown with HTML, spoiler bars and mathematics escaped, so that they are read as text."""
-    for _ in range(8):  # what was escaped may uncover more of it, one level at a time
-        found = _to_escape(markdown)
-        if not found:
-            break
-        source = markdown.encode()
-        edges = [0, *sorted(found), len(source)]
-        markdown = b"\\".join(source[a:b] for a, b in pairwise(edges)).decode()
-    return markdown
+    """The same Markdown with HTML, spoiler bars and mathematics escaped, so that they are read as text.
 
-
-def _to_escape(markdown: str) -> set[int]:
-    """Byte offsets before which a backslash is wanted."""
+    Escaping turns what was inside of them into Markdown, some of it code, in which a backslash would show.
+    So the parser is asked where the code is in a copy that has `%`, punctuation too, for each character that
+    may be escaped: once those outside of code are escaped, the code is in the same places.
+    """
     source = markdown.encode()
-    found: set[int] = set()
-    code: list[tuple[int, int]] = []
-    for payload, where in pyromark.events_with_range(markdown, options=STANDARD_OPTIONS):
+    text = source.decode("latin-1")  # one character a byte, as the parser counts bytes
+    bars = [match.start() for match in _SPOILER_MARK.finditer(text)]
+    spoilers = {at for bar in bars for at in (bar, bar + 1)} if len(bars) > 1 else set()
+    signs = {match.end() - 1 for match in _HTML_OR_MATHS.finditer(text)}
+    if not signs and not spoilers:
+        return markdown
+    links = {match.start(1) for match in _LINK_IN_ANGLES.finditer(text)} & signs
+    spans = _spans(source, (signs - links) | spoilers)
+    if links & spans.html:
+        links -= spans.html
+        spans = _spans(source, (signs - links) | spoilers)
+        if links & spans.html:
+            links = set()
+            spans = _spans(source, signs | spoilers)
+    found = _outside(signs - links, spans.verbatim) | _outside(spoilers, spans.code)
+    edits = [(at, at, b"\\") for at in found]
+    for begin, end, quoted in spans.inline:
+        breaks = _BREAK_BEFORE_HTML.finditer(text, begin, end)
+        edits += [(match.start(), match.end(), b" ") for match in breaks if quoted or ">" not in match[0]]
+    edits.sort()
+    pieces: list[bytes] = []
+    done = 0
+    for begin, end, instead in edits:
+        pieces += source[done:begin], instead
+        done = end
+    return b"".join((*pieces, source[done:])).decode()
+
+
+@dataclass(slots=True)
+class _Spans:
+    """Byte ranges, in order."""
+
+    verbatim: list[tuple[int, int]] = field(default_factory=list)
+    """Code, and links like `<https://a.b>`: no backslash escapes there."""
+    code: list[tuple[int, int]] = field(default_factory=list)
+    """Code but what is in tables: there even code has its bars escaped, as they end a cell."""
+    inline: list[tuple[int, int, bool]] = field(default_factory=list)
+    """Code within a paragraph, and whether that is in a quotation."""
+    html: set[int] = field(default_factory=set)
+    """Where HTML starts."""
+
+
+def _spans(source: bytes, hidden: Iterable[int]) -> _Spans:
+    masked = bytearray(source)
+    for at in hidden:
+        masked[at] = ord("%")
+    spans = _Spans()
+    tables_end = quotes_end = 0
+    for payload, where in pyromark.events_with_range(masked.decode(), options=STANDARD_OPTIONS):
         if not isinstance(payload, dict):
             continue
-        start, end = where["start"], where["end"]
-        if "InlineHtml" in payload:
-            found.add(start)
-        elif "Html" in payload:
-            found.update(i for i in range(start, end) if source[i] == ord("<"))
-        elif "InlineMath" in payload:
-            found.update((start, end - 1))
-        elif "DisplayMath" in payload:
-            found.update((start, start + 1, end - 2, end - 1))
-        elif "Code" in payload or _starts_code(payload.get("Start")):
-            code.append((start, end))
-    bars = [
-        match.start() for match in _SPOILER_MARK.finditer(source.decode("latin-1"))
-    ]  # latin-1: one character a byte
-    begins = [start for start, _ in code]
-    for bar in bars if len(bars) > 1 else ():
-        nearest = bisect_right(begins, bar) - 1
-        if nearest < 0 or bar >= code[nearest][1]:
-            found.update((bar, bar + 1))
-    return found
+        span = where["start"], where["end"]
+        start = payload.get("Start")
+        tag: Mapping[str, object] = start if isinstance(start, dict) else {}
+        if "Table" in tag:
+            tables_end = span[1]
+        elif start == "BlockQuote" or "BlockQuote" in tag:
+            quotes_end = max(quotes_end, span[1])
+        elif "Code" in payload or "CodeBlock" in tag:
+            spans.verbatim.append(span)
+            if "Code" in payload:
+                spans.inline.append((*span, span[0] < quotes_end))
+            if span[0] >= tables_end:
+                spans.code.append(span)
+        elif "Link" in tag and source[span[0]] == ord("<"):
+            spans.verbatim.append(span)
+        elif "InlineHtml" in payload or "Html" in payload:
+            spans.html.add(span[0])
+    return spans
 
 
-def _starts_code(start: object) -> bool:
-    return isinstance(start, dict) and "CodeBlock" in start
+def _outside(offsets: Iterable[int], spans: list[tuple[int, int]]) -> set[int]:
+    begins = [begin for begin, _ in spans]
+    nearest = ((at, bisect_right(begins, at) - 1) for at in offsets)
+    return {at for at, index in nearest if index < 0 or at >= spans[index][1]}
 
 
 def _config() -> telegramify_markdown.RenderConfig:

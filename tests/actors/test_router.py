@@ -110,6 +110,24 @@ def test_a_status_question_that_no_run_takes_is_answered_from_state(desk: Desk) 
     assert "$ make" in said
 
 
+def test_a_status_question_while_nothing_runs_starts_no_container(desk: Desk) -> None:
+    desk.say("status?")
+    (said,) = desk.house.outbox()
+    assert said.startswith("Nothing is running.")
+    desk.worker.expect_nothing()
+    desk.chat.expect_nothing()
+
+
+def test_a_stop_counts_what_was_queued_and_not_what_was_just_starting(desk: Desk) -> None:
+    desk.say("$ make")
+    desk.house.ledger.begin_run(CHAT, "worker", "klad-worker", "h", {}, 10).result(10)
+    desk.say("stop please")
+    cancel = _cancel(desk.worker)
+    desk.router.tell(SlotClear(cancel.stop, "klad-worker"))
+    flush(desk.router)
+    assert desk.house.outbox() == ["Stopped `$ make` in 0.0 s; nothing left running."]
+
+
 def test_a_status_question_that_a_run_has_taken_is_left_to_it(desk: Desk) -> None:
     desk.say("$ make")
     desk.take()

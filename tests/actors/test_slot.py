@@ -370,6 +370,14 @@ def test_each_turn_of_the_chat_slot_has_a_container_of_its_own(house: House) -> 
     assert room.run() != first
 
 
+def test_processes_that_a_turn_leaves_running_are_told_with_its_answer(room: Room) -> None:
+    turn = room.ask("$ server &")
+    room.take()
+    room.house.ledger.record(room.run(), [Event(1, "done", turn, {"text": "up", "left": 2})]).result(10)
+    (said,) = room.house.outbox()
+    assert said.startswith("up\n\n2 processes go on in the background")
+
+
 def test_started_is_put_on_record(room: Room) -> None:
     room.ask("$ make")
     room.tell(Started(room.run(), "c0ffee"))

@@ -99,5 +99,5 @@ def test_an_answer_cut_off_at_its_longest_says_so_and_an_empty_one_too() -> None
 
 def test_a_preview_is_the_command_itself_or_else_compact_json() -> None:
     assert preview(Call("c", "bash", {"command": "x" * 400})) == "x" * 300
-    assert preview(Call("c", "bash_wait", {"job": 1})) == '{"job":1}'
+    assert preview(Call("c", "bash_wait", {"job": 1})) == "job 1"
     assert preview(Call("c", "worker_status", {})) == ""

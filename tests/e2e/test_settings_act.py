@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from klad.runtime.image import image_tags
-from tests.e2e.program import containers, running, until
+from tests.e2e.program import Program, containers, running, until
 from tests.e2e.test_scenario import gate, open_gate
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -57,3 +57,23 @@ def test_who_is_not_allowed_is_told_so_and_starts_nothing(tmp_path: Path) -> Non
     with running(tmp_path, ALLOWED_USERS="12345") as (program, person):
         person.send("SAY hello").answer("hello")  # the web chat's bearer is the owner all the same
         assert "12345" in (program.root / ".env").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"IMAGE": "nobody/has:this"}, "no such image"), ({"CONTAINER_RUNTIME": "warp"}, "no such runtime")],
+)
+def test_an_image_or_runtime_that_the_engine_does_not_have_ends_the_first_start(
+    tmp_path: Path, settings: dict[str, str], words: str
+) -> None:
+    program = Program(tmp_path, **settings)
+    program.launch(words)
+    assert program.process is not None
+    assert program.process.wait(60) == 4
+    program.stop()
+
+
+def test_a_process_left_in_the_background_is_told(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, person):
+        person.send("$ sleep 1000 & echo up").answer("1 process goes on in the background")
+        person.send("please stop").answer("nothing left running")

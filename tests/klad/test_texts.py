@@ -128,7 +128,7 @@ class TestStop:
 
     def test_nothing_to_stop(self) -> None:
         assert texts.nothing_to_stop(0) == "Nothing is running here."
-        assert "1 waiting request dropped" in texts.nothing_to_stop(1)
+        assert "1 request dropped" in texts.nothing_to_stop(1)
 
 
 @given(st.text())

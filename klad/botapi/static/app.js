@@ -18,6 +18,7 @@ let commands = [];
 let current = 0;
 let replyTo = null;
 let online = false;
+let paused = false; // the stream was ended for a newer window, until this one is used again
 let pinned = true; // the newest message is in view, and stays so when the window changes
 let below = 0; // messages that came while the reader was further up
 
@@ -35,10 +36,12 @@ function day(date, long) {
 
 // ---- drawing
 
+const joins = (message, before) => Boolean(before
+  && before.from.is_bot === message.from.is_bot && message.date - before.date < 300);
+
 function row(message, before) {
   const mine = !message.from.is_bot;
-  const joined = before && before.from.is_bot === message.from.is_bot && message.date - before.date < 300;
-  const classes = ["row", mine && "mine", joined && "joined", message.state];
+  const classes = ["row", mine && "mine", joins(message, before) && "joined", message.state];
   const target = message.reply_to_message;
   const time = message.state === "sending" ? "sending" : clock(message.date);
   const corner = message.edit_date ? `edited ${time}` : time;
@@ -56,27 +59,55 @@ function row(message, before) {
   return node;
 }
 
+// What stands in the log, by key. A node stays the same one while what it shows does, so that a
+// selection, or how far a code block is scrolled, outlives what comes in.
+let drawn = new Map(); // key → {node, message, joined, state}
+let drawnChat = 0;
+
+function same(known, message, joined) {
+  return known && known.joined === joined && known.state === message.state
+    && (known.message === message || JSON.stringify(known.message) === JSON.stringify(message));
+}
+
+function place(log, nodes) {
+  const wanted = new Set(nodes);
+  for (const node of [...log.childNodes]) if (!wanted.has(node)) node.remove();
+  let at = log.firstChild;
+  for (const node of nodes) {
+    if (node === at) at = at.nextSibling;
+    else log.insertBefore(node, at);
+  }
+}
+
 function draw(stick = atEnd()) {
   const chat = chats.get(current);
   if (!chat) return;
   $("title").textContent = chat.title;
   const log = $("log");
-  const nodes = [];
-  if (chat.more) nodes.push(el("button", { id: "older", type: "button", onclick: () => wire.enqueue(() => older(chat)) }, "Earlier messages"));
+  const old = drawnChat === current ? drawn : new Map();
+  const next = new Map();
+  const keep = (key, make, message = {}, joined = false) => {
+    const known = old.get(key);
+    next.set(key, same(known, message, joined) ? known : { node: make(), message, joined, state: message.state });
+  };
+  if (chat.more) keep("older", () => el("button", { id: "older", type: "button", onclick: () => wire.enqueue(() => older(chat)) }, "Earlier messages"));
   let before = null;
   for (const message of [...chat.messages.values(), ...chat.waiting]) {
+    const key = message.message_id ?? message.nonce;
     if (!before || day(before.date, true) !== day(message.date, true)) {
-      nodes.push(el("div", { class: "day" }, day(message.date, true)));
+      const text = day(message.date, true);
+      keep(`day ${text} ${key}`, () => el("div", { class: "day" }, text));
       before = null;
     }
-    nodes.push(row(message, before));
-    if (message.state === "failed") nodes.push(el("div", { class: "trouble" }, message.reason,
+    keep(key, () => row(message, before), message, joins(message, before));
+    if (message.state === "failed") keep(`trouble ${key}`, () => el("div", { class: "trouble" }, message.reason,
       el("button", { type: "button", onclick: () => transmit(chat, message) }, "Try again"),
-      el("button", { type: "button", onclick: () => { drop(chat, message); draw(); } }, "Discard")));
+      el("button", { type: "button", onclick: () => { drop(chat, message); draw(); } }, "Discard")), message);
     before = message;
   }
-  if (chat.typing) nodes.push(el("div", { class: "row typing" }, el("div", { class: "bubble", "aria-label": "typing" }, el("i"), el("i"), el("i"))));
-  log.replaceChildren(...nodes);
+  if (chat.typing) keep("typing", () => el("div", { class: "row typing" }, el("div", { class: "bubble", "aria-label": "typing" }, el("i"), el("i"), el("i"))));
+  place(log, [...next.values()].map(({ node }) => node));
+  [drawn, drawnChat] = [next, current];
   const empty = chat.loaded && chat.messages.size === 0 && chat.waiting.length === 0;
   $("welcome").hidden = !empty;
   log.hidden = empty;
@@ -88,7 +119,7 @@ function draw(stick = atEnd()) {
 function drawStatus() {
   const chat = chats.get(current);
   const typing = online && chat?.typing;
-  $("status").textContent = !online ? "connecting…" : typing ? "typing…" : "on this machine";
+  $("status").textContent = !online ? (paused ? "paused: too many windows are open" : "connecting…") : typing ? "typing…" : "on this machine";
   $("status").classList.toggle("busy", Boolean(typing) || !online);
 }
 
@@ -118,12 +149,11 @@ function use(index) {
 function drawHints(chat, empty) {
   const left = EXAMPLES.map((example, index) => [index, ...example]).filter(([index]) => !used.has(index));
   $("hints").hidden = empty || left.length === 0 || used.size === 0;
-  const pick = (index, text) => { use(index); submit(text); };
   $("hints").replaceChildren(el("span", {}, "Try"),
-    ...left.map(([index, title, text]) => el("button", { class: "hint", type: "button", title, onclick: () => pick(index, text) }, text)),
+    ...left.map(([, title, text]) => el("button", { class: "hint", type: "button", title, onclick: () => submit(text) }, text)),
     el("button", { class: "round", type: "button", "aria-label": "Put the examples away", onclick: () => { EXAMPLES.forEach((_, i) => use(i)); draw(); } }, icon("M6 6l12 12M18 6L6 18")));
-  $("examples").replaceChildren(...EXAMPLES.map(([title, text], index) => el("li", {},
-    el("button", { type: "button", onclick: () => pick(index, text) }, el("b", {}, title), el("code", {}, text)))));
+  $("examples").replaceChildren(...EXAMPLES.map(([title, text]) => el("li", {},
+    el("button", { type: "button", onclick: () => submit(text) }, el("b", {}, title), el("code", {}, text)))));
 }
 
 const atEnd = () => { const s = $("scroll"); return s.scrollHeight - s.scrollTop - s.clientHeight < 80; };
@@ -183,14 +213,19 @@ async function reload() {
   const all = await api("/api/chats");
   ({ bot, commands } = all);
   for (const chat of all.chats) Object.assign(entry(chat), { loaded: false, main: chat.id === all.owner.id });
-  if (!chats.has(current)) current = chats.has(Number(location.hash.slice(1))) ? Number(location.hash.slice(1)) : all.chats[0].id;
+  if (!chats.has(current)) {
+    current = chats.has(Number(location.hash.slice(1))) ? Number(location.hash.slice(1)) : all.chats[0].id;
+    if ($("text").value) keepDraft(); else restoreDraft(); // something may be typed already
+  }
   await load(chats.get(current));
   drawChats();
 }
 
 function show(id) {
-  if (id !== current) unquote();
+  const moved = id !== current;
+  if (moved) unquote();
   current = id;
+  if (moved) restoreDraft();
   history.replaceState(null, "", `#${id}`);
   const chat = chats.get(id);
   chat.unread = 0;
@@ -203,16 +238,17 @@ function show(id) {
 // ---- what happens
 
 const HANDLERS = {
-  hello: async ({ resumed }) => { if (!resumed) await reload(); online = true; draw(); },
+  hello: async ({ resumed }) => { if (!resumed) await reload(); online = true; draw(); resend(); },
   message: ({ message, nonce }) => {
     const chat = chats.get(message.chat.id);
     if (!chat) return;
-    const stick = atEnd() || !message.from.is_bot;
+    const stick = atEnd() || chat.waiting.some((other) => other.nonce === nonce);
+    const news = !chat.messages.has(message.message_id);
     if (message.from.is_bot) quiet(chat);
     take(chat, message, nonce);
     if (message.from.is_bot && (chat.id !== current || document.hidden)) chat.unread++;
     if (chat.id === current) {
-      if (!stick) below++;
+      if (!stick && news) below++;
       draw(stick);
       drawDown();
     }
@@ -245,8 +281,9 @@ const HANDLERS = {
   commands: (given) => { commands = given.commands; },
 };
 
-const wire = new Wire(HANDLERS, () => {
+const wire = new Wire(HANDLERS, (ended) => {
   online = false;
+  paused = ended;
   for (const chat of chats.values()) quiet(chat);
   draw();
   drawChats();
@@ -262,21 +299,33 @@ function submit(text) {
     nonce: crypto.randomUUID(), text, date: Date.now() / 1000, from: { is_bot: false }, reply_to_message: replyTo ?? undefined,
   };
   chat.waiting.push(message);
+  const plain = (words) => words.toLowerCase().replace(/\s+/g, " ");
+  EXAMPLES.forEach(([, example], index) => { if (plain(example) === plain(text)) use(index); });
   unquote();
   transmit(chat, message);
 }
 
-async function transmit(chat, message) {
+// What could not be sent goes out once the server is back, in its order; the nonce makes each one message.
+async function resend() {
+  for (const chat of chats.values()) {
+    for (const message of [...chat.waiting]) {
+      if (message.state === "failed" && !message.refused) await transmit(chat, message, false);
+      if (!online) return;
+    }
+  }
+}
+
+async function transmit(chat, message, stick = true) {
   message.state = "sending";
-  draw(true);
+  draw(stick || atEnd());
   try {
     const body = { text: message.text, nonce: message.nonce, reply_to: message.reply_to_message?.message_id };
     const answer = await api(`/api/chats/${chat.id}/messages`, body);
-    wire.enqueue(() => { take(chat, answer.message, message.nonce); draw(true); drawChats(); });
+    wire.enqueue(() => { take(chat, answer.message, message.nonce); draw(); drawChats(); });
   } catch (error) {
     // Trying again is harmless: the server knows a message by its nonce.
     if (!chat.waiting.includes(message)) return; // it had arrived; only the answer got lost
-    Object.assign(message, { state: "failed", reason: error.told ? error.message : "Not sent." });
+    Object.assign(message, { state: "failed", refused: error.told, reason: error.told ? error.message : "Not sent." });
     draw();
   }
 }
@@ -296,8 +345,21 @@ function fill(text) {
   $("text").focus();
 }
 
+// What is typed and not sent, for each chat; this tab's own.
+const drafts = JSON.parse(sessionStorage.getItem("klad.drafts") ?? "{}");
+function keepDraft() {
+  if (!current || (drafts[current] ?? "") === $("text").value) return;
+  if ($("text").value) drafts[current] = $("text").value; else delete drafts[current];
+  try { sessionStorage.setItem("klad.drafts", JSON.stringify(drafts)); } catch { /* too long to be kept */ }
+}
+function restoreDraft() {
+  $("text").value = drafts[current] ?? "";
+  grow();
+}
+
 function grow() {
   const box = $("text");
+  keepDraft();
   box.style.height = "auto";
   box.style.height = `${box.scrollHeight}px`;
   const length = box.value.trim().length;
@@ -305,12 +367,35 @@ function grow() {
   $("count").textContent = `${length} / ${LIMIT}`;
   $("count").classList.toggle("over", length > LIMIT);
   $("send").disabled = length === 0 || length > LIMIT;
-  const typed = /^\/(\w*)$/.exec(box.value);
-  const fitting = typed ? commands.filter((c) => c.command.startsWith(typed[1].toLowerCase())) : [];
+  const typed = /^\/(\w*)$/.exec(box.value)?.[1].toLowerCase();
+  const fitting = typed === undefined ? [] : commands.filter((c) => c.command.startsWith(typed));
   $("commands").hidden = fitting.length === 0;
-  $("commands").replaceChildren(...fitting.map((c, i) => el("li", {}, el("button",
-    { type: "button", "aria-selected": String(i === 0), onclick: () => { fill(""); submit(`/${c.command}`); } },
+  $("commands").replaceChildren(...fitting.map((c) => el("li", {}, el("button",
+    { type: "button", onclick: () => { fill(""); submit(`/${c.command}`); } },
     el("b", {}, `/${c.command}`), el("span", {}, c.description)))));
+  highlight(Math.max(0, fitting.findIndex((c) => c.command === typed)));
+}
+
+let chosen = 0; // of the commands that are offered
+function highlight(index) {
+  const offered = [...$("commands").querySelectorAll("button")];
+  chosen = (index + offered.length) % offered.length;
+  offered.forEach((button, i) => button.setAttribute("aria-selected", String(i === chosen)));
+  offered[chosen]?.scrollIntoView({ block: "nearest" });
+}
+
+// What a key does while commands are offered; false: what it does otherwise.
+function choose(event) {
+  if ($("commands").hidden) return false;
+  const button = $("commands").querySelectorAll("button")[chosen];
+  if (event.key === "ArrowDown") highlight(chosen + 1);
+  else if (event.key === "ArrowUp") highlight(chosen - 1);
+  else if (event.key === "Escape") $("commands").hidden = true; // until something else is typed
+  else if (event.key === "Enter" && !event.shiftKey) button.click();
+  else if (event.key === "Tab" && !event.shiftKey) fill(`${button.querySelector("b").textContent} `);
+  else return false;
+  event.preventDefault();
+  return true;
 }
 
 function post() {
@@ -323,13 +408,9 @@ function post() {
 $("composer").addEventListener("submit", (event) => { event.preventDefault(); post(); });
 $("text").addEventListener("input", grow);
 $("text").addEventListener("keydown", (event) => {
-  if (event.isComposing) return;
+  if (event.isComposing || choose(event)) return;
   if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); post(); }
   else if (event.key === "Escape") unquote();
-  else if (event.key === "Tab" && !event.shiftKey && !$("commands").hidden) {
-    event.preventDefault();
-    fill(`${$("commands").querySelector("b").textContent} `);
-  }
 });
 $("unquote").addEventListener("click", unquote);
 $("down").addEventListener("click", toEnd);
@@ -350,6 +431,7 @@ document.addEventListener("visibilitychange", () => {
   wire.hurry();
 });
 addEventListener("online", () => wire.hurry());
+for (const sign of ["focus", "pointerdown", "keydown"]) addEventListener(sign, () => wire.wake());
 new ResizeObserver(() => { if (pinned) toEnd(); }).observe($("scroll"));
 
 wire.connect();

@@ -24,6 +24,7 @@ export class Wire {
   #lastId = "";
   #patience = FIRST;
   #timer = 0;
+  #paused = false;
 
   constructor(handlers, onLost) {
     this.#handlers = handlers;
@@ -41,6 +42,7 @@ export class Wire {
 
   connect() {
     clearTimeout(this.#timer);
+    this.#paused = false;
     this.#source?.close();
     const source = this.#source = new EventSource(`/api/events?after=${encodeURIComponent(this.#lastId)}`);
     for (const [kind, handle] of Object.entries(this.#handlers)) {
@@ -51,6 +53,14 @@ export class Wire {
         this.enqueue(() => handle(JSON.parse(event.data)));
       });
     }
+    // The server ended this stream for a newer window's: a browser allows few to one host.
+    source.addEventListener("bye", () => {
+      if (source !== this.#source) return;
+      source.close();
+      this.#source = null;
+      this.#paused = true;
+      this.#onLost(true);
+    });
     source.onerror = () => { if (source === this.#source) this.#retry(); };
   }
 
@@ -61,10 +71,15 @@ export class Wire {
     this.connect();
   }
 
+  /** This window is used again: go on if the server had ended its stream. */
+  wake() {
+    if (this.#paused) this.hurry();
+  }
+
   #retry() {
     this.#source?.close();
     this.#source = null;
-    this.#onLost();
+    this.#onLost(false);
     clearTimeout(this.#timer);
     // An EventSource doesn't tell a 401 from a dead server; a request does.
     this.#timer = setTimeout(() => api("/api/chats").then(() => this.connect(), () => this.#retry()),

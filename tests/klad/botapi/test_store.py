@@ -25,6 +25,19 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         await BotApiStore(tmp_path / "botapi.db").open(1)
 
 
+@pytest.mark.parametrize("before", [None, 0o644])
+async def test_only_its_owner_may_read_the_database(tmp_path: Path, before: int | None) -> None:
+    path = tmp_path / "botapi.db"
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    store = BotApiStore(path)
+    await store.open(1)
+    found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert found == {"botapi.db": 0o600, "botapi.db-wal": 0o600, "botapi.db-shm": 0o600}
+    await store.close()
+
+
 async def test_a_step_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     store = BotApiStore(tmp_path / "botapi.db")
     await store.open(1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from klad.botapi.events import KEPT_BYTES, KEPT_EVENTS, QUEUE, READERS, Events
+from klad.botapi.events import KEPT_BYTES, KEPT_EVENTS, QUEUE, READERS, READERS_PER_SESSION, Events
 from tests.klad.botapi.serving import OWNER, Served, serving, streaming, until
 
 
@@ -218,6 +218,39 @@ async def test_a_page_that_goes_away_is_forgotten(tmp_path: Path) -> None:
             here.api.events.publish("message", {})
             await asyncio.sleep(0.01)
         await until(lambda: here.api.events.readers == 0)
+
+
+async def test_a_fifth_window_ends_the_oldest_ones_stream_which_may_come_back(tmp_path: Path) -> None:
+    async with serving(tmp_path) as here, contextlib.AsyncExitStack() as stack:
+        streams = []
+        for _ in range(READERS_PER_SESSION + 2):
+            streams.append(await stack.enter_async_context(streaming(here)))
+            assert (await streams[-1].event())[0] == "hello"
+        assert here.api.events.readers == READERS_PER_SESSION == 4
+        for ended in streams[:2]:
+            assert await ended.event() == ("bye", {})
+            with pytest.raises(ConnectionError):
+                await ended.event()
+        await here.say("to all that are left")
+        for open_one in streams[2:]:
+            assert (await open_one.event())[1]["message"]["text"] == "to all that are left"
+        back = await stack.enter_async_context(streaming(here, after=streams[0].last_id))
+        assert await back.event() == ("hello", {"resumed": True})
+        assert (await back.event())[1]["message"]["text"] == "to all that are left"
+        assert await streams[2].event() == ("bye", {})
+
+
+async def test_the_windows_of_another_session_are_not_ended(tmp_path: Path) -> None:
+    async with serving(tmp_path) as here, streaming(here) as other:
+        await other.event()
+        here.client.cookie_jar.clear()
+        await here.log_in()
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(READERS_PER_SESSION + 1):
+                await (await stack.enter_async_context(streaming(here))).event()
+            assert here.api.events.readers == READERS_PER_SESSION + 1
+            await here.say("still here")
+            assert (await other.event())[0] == "message"
 
 
 async def test_open_streams_do_not_hold_up_the_end_of_the_server(tmp_path: Path) -> None:

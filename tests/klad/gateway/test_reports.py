@@ -23,8 +23,8 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("output", {"tail": "step 2"}),
     ("progress", {"done": 2, "total": 3.5, "step": "linking"}),
     ("steered", {"signal": 4, "at_step": 2}),
-    ("done", {"text": "that is it"}),
-    ("failed", {"text": "no"}),
+    ("done", {"text": "that is it", "left": 2}),
+    ("failed", {"text": "no", "left": 0}),
     ("crash", {"stderr": "Traceback"}),
 ]
 

@@ -13,11 +13,10 @@ from .harness import BUSY, CHATTER, Harness
 
 @pytest.mark.parametrize("line", ["$ make -j2", "/run make -j2"])
 def test_the_chat_slot_queues_a_command_as_it_was_written_and_says_so(line: str) -> None:
-    harness = Harness(CHATTER, run=lambda *_: "Queued as the worker's next task (number 1).", worker=BUSY)
+    harness = Harness(CHATTER, run=lambda *_: "It is the worker's next task.", worker=BUSY)
     [said] = harness.turn(line)
     assert harness.calls == [("queue_task", {"text": line})]
-    assert f"`{line}` is queued as the worker's next task." in said
-    assert "> Queued as the worker's next task (number 1)." in said
+    assert f"`{line}` is queued for the worker. It is the worker's next task." in said
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_signal_names_the_turn_that_it_is_meant_for(
 def test_a_queued_task_is_the_workers_next_turn(ledger: Ledger, talker: str, drive: Driver) -> None:
     result = call(ledger, talker, "queue_task", text="  test it  ")
     assert result.nudges == (Wanted(HOME, "worker"),)
-    assert "number 1" in result.text
+    assert "next task" in result.text
     assert "number 2" in call(ledger, talker, "queue_task", "c2", text="ship it").text
     queue = do(ledger.state(HOME)).queue
     assert [(turn.request, turn.reply_to) for turn in queue] == [("test it", 2), ("ship it", 2)]

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 
 import pytest
 import telegramify_markdown
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from telegram import MessageEntity
 
-from klad.telegram.formatting import LIMIT, Part, render, split, units
+from klad.telegram.formatting import LIMIT, Part, _literal, render, split, units
 
 PIECES = (
     *("**bold**", "_it_", "`code`", "```py\nx = 1\n```", "\n", "\n\n", "> quote", "- item\n", "# head\n", "🎉", "å"),
@@ -63,6 +65,77 @@ def test_no_words_are_lost_to_html_spoilers_and_mathematics(text: str) -> None:
 
 def test_code_is_left_as_it_is() -> None:
     assert text_of("`<b> $x$ || ||`\n```\n<i> || $y$ ||\n```") == "<b> $x$ || ||\n<i> || $y$ ||"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("SAY costs $5 and `x$y`", "SAY costs $5 and x$y"),
+        ("<div>\n`a<b>`", "<div>\na<b>"),
+        ("<div>\n```\n<x>\n```", "<div>\n<x>"),
+        ("`p$i` costs $1, `p$i`", "p$i costs $1, p$i"),
+        ("from $1 `p$i` then `p$i`", "from $1 p$i then p$i"),
+        ("$$ `a$$b` <i `c>d<e>`", "$$ a$$b <i c>d<e>"),
+        ("<b title='`'> <i>`", "<b title=''> <i>"),
+        ("<!--\n\n```\n$a$ <b> || ||\n```\n-->", "<!--\n\n$a$ <b> || ||\n-->"),
+        ("|a|\n|-|\n|`$x$ <b>`|\n$ <i> $", None),
+        (r"\$a \\$b$ \<i> `\$`", r"$a \$b$ <i> \$"),
+        ("`a\n  <div>b` c\n\n> `a\n> <p>`", "a <div>b c\n\na <p>"),
+        ("<div>\n" + "<p>\n" * 50 + "`<b>`", "<div>\n" + "<p>\n" * 50 + "<b>"),
+    ],
+)
+def test_code_after_what_looks_like_html_or_mathematics_is_left_as_it_is(text: str, shown: str | None) -> None:
+    if shown is not None:
+        assert text_of(text) == shown
+    assert "\\" in text or "\\" not in text_of(text)
+
+
+def test_bars_in_code_in_a_table_end_no_cell() -> None:
+    row = "a || b || `x||y` || c"
+    assert "x||y" in text_of(row)
+    assert "x||y" in text_of(f"|a|\n|-|\n|{row}|")
+    assert "\\" not in text_of(f"|a||b|\n|-|-|-|\n|{row}|")
+
+
+def test_links_in_angle_brackets_stay_links() -> None:
+    [part] = render("<https://a.b/$c> $1 <b> [x](<https://c.d>) ](<i>)")
+    assert part.text == "https://a.b/$c $1 <b> x ](<i>)"
+    assert marked(part) == [("text_link", "https://a.b/$c"), ("text_link", "x")]
+
+
+_PLAIN = MarkdownIt("commonmark").disable(["html_block", "html_inline"])
+_TRICKY = (
+    *("word", "a", " ", "$", "$$", "<", ">", "|", "||", "`", "``", "```", "\n", "\n\n"),
+    *("<div>", "<b>", "<!--", "`x`", "<https://a.b/$>", "    "),
+)
+
+
+def code_in(markdown: str) -> list[str]:
+    tokens = [inner for token in _PLAIN.parse(markdown) for inner in (token, *(token.children or ()))]
+    found = [token.content for token in tokens if token.type in {"code_inline", "code_block", "fence"}]
+    return [" ".join(content.split()) for content in found if content.strip()]
+
+
+@given(st.lists(st.sampled_from(_TRICKY), max_size=40).map("".join))
+def test_code_comes_out_as_it_was_written_and_no_word_is_lost(markdown: str) -> None:
+    parts = render(markdown)
+    shown = [" ".join(text.split()) for part in parts for kind, text in marked(part) if kind in {"code", "pre"}]
+    assert [text for text in shown if text] == code_in(markdown)
+    text = "".join(part.text for part in parts)
+    assert "\\" not in text
+    if "```" not in markdown:  # the name of a code block's language is not shown
+        assert [c for c in text if c.isalpha() or c == "$"] == [c for c in markdown if c.isalpha() or c == "$"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<p>\n", "<p>`x<y`</p>\n", "$1 `x$y` ", "a || `b||c` ", "](<b>", "<a:", "[<", "\\", "<!-- `\n\n", "> <p>\n"],
+)
+def test_a_long_text_takes_little_time(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
+    began = time.process_time()
+    _literal(text)
+    assert time.process_time() - began < 5
 
 
 def test_a_link_that_telegram_would_refuse_is_plain_text() -> None:

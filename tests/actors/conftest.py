@@ -7,6 +7,7 @@ import pykka
 import pytest
 
 from tests.actors.house import House
+from tests.actors.room import Room
 
 
 @pytest.fixture
@@ -15,3 +16,8 @@ def house(tmp_path: Path) -> Iterator[House]:
     yield made
     pykka.ActorRegistry.stop_all(timeout=10)
     made.ledger.close()
+
+
+@pytest.fixture
+def room(house: House) -> Room:
+    return Room(house)

@@ -1,78 +1,17 @@
+"""How a slot finds work for its containers, and containers for its work."""
+
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-import pytest
 
 from actors import names
-from actors.messages import Cancel, Deadline, EngineUp, Evict, Listen, Look, PlaceFree, Signalled, SlotClear
+from actors.messages import EngineUp, Evict, Listen, Look, PlaceFree
 from actors.scheduler import Scheduler
-from actors.slot import AGAIN_S, FAILURES, HUNG_S, LEAVE_S, TAKE_S, SlotActor
-from actors.supervision.testing import flush
-from klad.errors import UsageError
-from klad.ledger import Took, TurnEnded
-from klad.routing import ToSlot
-from klad.runtime import Exited, Failed, Mount, Started, Stopped
-from klad.slots import CHAT_DEADLINE_S
-from klad.words import Event, Inbound, Slot
+from actors.slot import AGAIN_S, FAILURES, TAKE_S
+from klad.runtime import Exited, Failed, Started
+from klad.words import Event
 from tests.actors.house import CHAT, House
-
-
-class Room:
-    """One slot's actor, with the test as its router, gateway and engine."""
-
-    def __init__(self, house: House, slot: Slot = "worker") -> None:
-        self.house, self.slot = house, slot
-        self.router = house.probe(names.router(CHAT))
-        self.path = names.slot(CHAT, slot)
-        self.actor = house.start(SlotActor, self.path, CHAT, slot)
-        self.settle()
-
-    def again(self) -> None:
-        """Lose this incarnation and start another one."""
-        self.actor.stop()
-        self.actor = self.house.start(SlotActor, self.path, CHAT, self.slot)
-        self.settle()
-
-    def tell(self, message: Any) -> None:
-        self.actor.tell(message)
-        self.settle()
-
-    def settle(self) -> None:
-        """Twice: what it tells itself while it handles something is behind the first question."""
-        flush(self.actor)
-        flush(self.actor)
-
-    def ask(self, text: str) -> int:
-        """Words in the slot's open turn; the turn."""
-        update = self.house.mail(text)
-        inbound = Inbound(CHAT, "private", "D", 1, "D", text, 100 + update, 1000.0)
-        routed = self.house.ledger.route(update, inbound, lambda _: ToSlot(self.slot)).result(10)
-        assert routed is not None
-        self.tell(Look())
-        return routed[1].id
-
-    def run(self) -> str:
-        run = self.house.ledger.live_run(CHAT, self.slot).result(10)
-        assert run is not None
-        return run.id
-
-    def take(self, after: int = 0) -> int:
-        taken = self.house.ledger.take_turn(self.run(), after).result(10)
-        assert taken is not None
-        turn = taken.turn.id  # type: ignore[union-attr]
-        self.tell(Took(CHAT, self.slot, self.run(), turn))
-        return int(turn)
-
-    def finish(self, turn: int, seq: int = 1) -> None:
-        self.house.ledger.record(self.run(), [Event(seq, "done", turn, {"text": "finished"})]).result(10)
-        self.tell(TurnEnded(CHAT, self.slot, self.run(), turn))
-
-
-@pytest.fixture
-def room(house: House) -> Room:
-    return Room(house)
+from tests.actors.room import Room, broken, drain, worker_elsewhere
 
 
 def test_an_open_turn_gets_a_container_with_the_slots_own_mounts(room: Room) -> None:
@@ -142,7 +81,7 @@ def test_an_engine_that_is_away_is_said_once_and_the_turn_starts_when_it_is_back
 
 def test_a_slot_without_a_place_says_so_and_starts_when_one_is_free(house: House) -> None:
     for number in range(9):  # every worker's place of ten
-        _worker_elsewhere(house, f"9{number}")
+        worker_elsewhere(house, f"9{number}")
     room = Room(house)
     room.ask("$ make")
     assert house.runtime.started == []
@@ -155,112 +94,11 @@ def test_a_slot_without_a_place_says_so_and_starts_when_one_is_free(house: House
 
 def test_a_resting_worker_is_asked_to_make_place(house: House) -> None:
     for number in range(9):
-        _worker_elsewhere(house, f"9{number}", rests=number == 4)
+        worker_elsewhere(house, f"9{number}", rests=number == 4)
     other = house.probe(names.slot("94", "worker"))
     Room(house).ask("$ make")
     other.expect(Evict("klad-94"))
     assert house.outbox() == []
-
-
-def test_a_resting_worker_goes_when_evicted_and_a_working_one_stays(room: Room) -> None:
-    turn = room.ask("$ make")
-    room.take()
-    run = room.run()
-    room.tell(Evict(run))
-    assert room.house.ledger.live_run(CHAT, "worker").result(10).state == "live"  # type: ignore[union-attr]
-    room.finish(turn)
-    room.tell(Evict(run))
-    assert room.house.ledger.live_run(CHAT, "worker").result(10).state == "retiring"  # type: ignore[union-attr]
-
-
-def test_a_worker_goes_after_idle_timeout_unless_it_worked_again(room: Room) -> None:
-    room.finish(room.ask("one") and room.take())
-    room.ask("two")
-    second = room.take(1)
-    room.house.clock.advance(300)
-    flush(room.actor)
-    assert room.house.ledger.live_run(CHAT, "worker").result(10).state == "live"  # type: ignore[union-attr]
-    room.finish(second, seq=2)
-    room.house.clock.advance(300)
-    flush(room.actor)
-    assert room.house.ledger.live_run(CHAT, "worker").result(10).state == "retiring"  # type: ignore[union-attr]
-
-
-def test_a_retired_run_that_does_not_go_is_stopped(room: Room) -> None:
-    room.finish(room.ask("one") and room.take())
-    run = room.run()
-    room.house.clock.advance(300)
-    flush(room.actor)
-    assert room.house.runtime.stopped == []
-    room.house.clock.advance(LEAVE_S)
-    flush(room.actor)
-    assert room.house.runtime.stopped == [run]
-
-
-def test_cancel_is_confirmed_only_after_the_engine_has_confirmed_it(room: Room) -> None:
-    room.ask("$ make")
-    room.take()
-    run = room.run()
-    room.tell(Cancel(7, run, "stop"))
-    assert room.house.runtime.stopped == [run]
-    assert Signalled(run) in _drain(room.house.gateway)
-    room.tell(Exited(run, 143))
-    room.router.expect_nothing()
-    room.ask("$ next")
-    assert len(room.house.runtime.started) == 1  # not before the slot is known to be clear
-    room.tell(Stopped(run, 1.0, verified=True))
-    room.router.expect(SlotClear(7, run))
-    assert PlaceFree() in _drain(room.house.scheduler)
-
-
-def test_a_stop_the_engine_does_not_confirm_is_passed_on_and_tried_again(room: Room) -> None:
-    room.ask("$ make")
-    room.take()
-    run = room.run()
-    room.tell(Cancel(7, run, "stop"))
-    room.tell(Stopped(run, 9.0, verified=False, error="no engine answers"))
-    room.router.expect(SlotClear(7, run, "no engine answers"))
-    room.tell(EngineUp())
-    room.house.clock.advance(LEAVE_S)
-    flush(room.actor)
-    assert room.house.runtime.stopped == [run, run]
-
-
-def test_cancel_of_a_run_that_is_on_record_as_ended_is_clear_when_the_engine_says_so(room: Room) -> None:
-    room.tell(Cancel(7, "klad-gone", "stop"))
-    room.router.expect_nothing()
-    room.tell(Stopped("klad-gone", 0.0, verified=True))
-    room.router.expect(SlotClear(7, "klad-gone"))
-
-
-def test_a_cancel_told_again_after_the_stop_does_not_touch_what_was_begun_since(room: Room) -> None:
-    room.ask("$ make")
-    room.take()
-    old = room.run()
-    room.tell(Cancel(7, old, "stop"))
-    room.tell(Stopped(old, 0.1, verified=True))
-    room.ask("$ new work")
-    new = room.run()
-    room.tell(Cancel(7, old, "stop"))
-    assert room.house.runtime.stopped == [old, old]
-    assert room.run() == new
-
-
-def test_fresh_start_lets_the_worker_finish_what_it_does(room: Room) -> None:
-    turn = room.ask("$ make")
-    room.take()
-    run = room.run()
-    update = room.house.mail("/new")
-    inbound = Inbound(CHAT, "private", "D", 1, "D", "/new", 200, 1000.0)
-    room.house.ledger.start_afresh(update, inbound, str).result(10)
-    room.tell(Look())
-    room.house.clock.advance(LEAVE_S)
-    room.settle()
-    assert room.house.runtime.stopped == []
-    room.finish(turn)
-    room.house.clock.advance(LEAVE_S)
-    room.settle()
-    assert room.house.runtime.stopped == [run]
 
 
 def test_an_engine_that_is_away_is_asked_again_only_after_a_while(house: House) -> None:
@@ -287,75 +125,14 @@ def test_a_chat_container_whose_question_was_answered_meanwhile_is_sent_away(hou
     assert house.ledger.live_run(CHAT, "chat").result(10).state == "retiring"  # type: ignore[union-attr]
 
 
-def test_a_chat_run_that_has_answered_and_hangs_is_ended_by_the_next_incarnation_too(house: House) -> None:
-    room = Room(house, "chat")
-    room.ask("one")
-    turn = room.take()
-    run = room.run()
-    house.ledger.record(run, [Event(1, "done", turn, {"text": "finished"})]).result(10)
-    room.again()
-    house.clock.advance(LEAVE_S)
-    room.settle()
-    assert house.runtime.stopped == [run]
-
-
 def test_every_turn_is_told_when_no_container_can_be_prepared(house: House) -> None:
-    house.world = replace(house.world, extra=_broken)
+    house.world = replace(house.world, extra=broken)
     room = Room(house)
     room.ask("one")
     assert "mounts.json is broken" in house.outbox()[-1]
     room.ask("two")
     assert "mounts.json is broken" in house.outbox()[-1]
     assert house.ledger.open_turn(CHAT, "worker").result(10) is None
-
-
-def _broken() -> tuple[Mount, ...]:
-    raise UsageError("mounts.json is broken")
-
-
-def test_a_start_withdrawn_by_a_stop_is_clear_after_the_engine_was_asked(room: Room) -> None:
-    room.ask("$ make")
-    run = room.run()
-    room.tell(Cancel(7, run, "stop"))
-    room.tell(Failed(run, "withdrawn", engine_down=False))
-    room.router.expect_nothing()
-    room.tell(Stopped(run, 0.1, verified=True))
-    room.router.expect(SlotClear(7, run))
-
-
-def test_a_chat_turn_past_its_deadline_is_answered_from_state_and_its_container_ended(house: House) -> None:
-    room = Room(house, "chat")
-    room.ask("how far?")
-    turn = room.take()
-    run = room.run()
-    house.clock.advance(CHAT_DEADLINE_S)
-    flush(room.actor)
-    (said,) = house.outbox()
-    assert "No answer within 60 s" in said
-    assert house.runtime.stopped == [run]
-    room.tell(Deadline(run, turn))
-    assert house.outbox() == []
-
-
-def test_a_late_deadline_does_nothing_to_an_answered_turn(house: House) -> None:
-    room = Room(house, "chat")
-    room.ask("how far?")
-    room.finish(room.take())
-    assert house.outbox() == ["finished"]
-    house.clock.advance(CHAT_DEADLINE_S - LEAVE_S - 1)
-    flush(room.actor)
-    assert house.outbox() == []
-
-
-def test_the_next_incarnation_keeps_what_is_left_of_the_deadline(house: House) -> None:
-    room = Room(house, "chat")
-    room.ask("how far?")
-    room.take()
-    house.time += 50
-    room.again()
-    house.clock.advance(CHAT_DEADLINE_S - 50)
-    flush(room.actor)
-    assert any("No answer within" in text for text in house.outbox())
 
 
 def test_each_turn_of_the_chat_slot_has_a_container_of_its_own(house: House) -> None:
@@ -387,9 +164,9 @@ def test_started_is_put_on_record(room: Room) -> None:
 def test_a_worker_that_begins_to_rest_is_told_to_whoever_waits_for_a_place(room: Room) -> None:
     turn = room.ask("$ make")
     room.take()
-    _drain(room.house.scheduler)
+    drain(room.house.scheduler)
     room.finish(turn)
-    assert PlaceFree() in _drain(room.house.scheduler)
+    assert PlaceFree() in drain(room.house.scheduler)
 
 
 def test_a_run_that_takes_no_turn_while_the_engine_is_away_is_told_of(room: Room) -> None:
@@ -402,35 +179,3 @@ def test_a_run_that_takes_no_turn_while_the_engine_is_away_is_told_of(room: Room
     room.house.clock.advance(TAKE_S)
     room.settle()
     assert room.house.outbox() == []
-
-
-def test_an_agent_that_never_asks_for_its_turn_is_ended_and_another_one_tried(room: Room) -> None:
-    room.ask("$ make")
-    hung = room.run()
-    for _ in range(int(HUNG_S / TAKE_S)):
-        room.house.clock.advance(TAKE_S)
-        room.settle()
-    assert room.house.runtime.stopped == [hung]
-    room.tell(Stopped(hung, 1.0, verified=True))
-    assert [launch.run for launch in room.house.runtime.started] == [hung, room.run()]
-
-
-def _worker_elsewhere(house: House, chat: str, rests: bool = False) -> None:
-    update = house.mail("$ x", in_chat=chat)
-    inbound = Inbound(chat, "private", "D", 1, "D", "$ x", update, 1000.0)
-    house.ledger.route(update, inbound, lambda _: ToSlot("worker")).result(10)
-    run = f"klad-{chat}"
-    house.ledger.begin_run(chat, "worker", run, run, {}, 10).result(10)
-    taken = house.ledger.take_turn(run, 0).result(10)
-    if rests:
-        turn = taken.turn.id  # type: ignore[union-attr]
-        house.ledger.record(run, [Event(1, "done", turn, {"text": "x"})]).result(10)
-
-
-def _drain(probe: Any) -> list[Any]:
-    found = []
-    while True:
-        try:
-            found.append(probe.receive(timeout=0.05))
-        except AssertionError:
-            return found

@@ -198,7 +198,7 @@ def _live(world: World) -> int:
                 threading.Thread(target=_links, args=(world.botapi, world.api_url), daemon=True).start()
         else:
             say(f"{name} is up and listens to Telegram (tenant {world.tenant.name}). Stop it with Ctrl-C.")
-        ending.asked.wait()
+        ending.wait()
     finally:
         log.info("stopping")
         live.stop()
@@ -222,8 +222,11 @@ def signals() -> Iterator[Ending]:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, ask)
+        signal.set_wakeup_fd(ending.pipe, warn_on_full_buffer=False)
     try:
         yield ending
     finally:
+        if before:
+            signal.set_wakeup_fd(-1)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,7 +13,7 @@ test: $(VENV)/.test
 	"$(BIN)/python" -m pytest
 
 unit: $(VENV)/.test
-	"$(BIN)/python" -m pytest -m "not engine"
+	"$(BIN)/python" -m pytest -m "not engine" --ignore=tests/e2e
 
 lint: $(VENV)/.dev
 	"$(BIN)/ruff" check .

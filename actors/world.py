@@ -45,8 +45,8 @@ class Ending:
     """Why the process is to end. Any thread may ask for it; the main thread waits.
 
     It waits on a pipe that a signal writes to as well (`signal.set_wakeup_fd(ending.pipe)`). A main thread
-    that waits on a lock alone was seen to sleep through a SIGTERM once in some thousand stops: Python
-    runs a handler only when the main thread runs again, and nothing made it.
+    that waits on a lock alone was seen to sleep through a SIGTERM once (CPython 3.11): a handler runs only
+    when the main thread runs again, and presumably nothing made it.
     """
 
     def __init__(self) -> None:

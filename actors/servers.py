@@ -34,7 +34,7 @@ from actors.supervision import Parent
 from actors.world import World
 from klad import workspace
 from klad.botapi import guard
-from klad.errors import TakenError
+from klad.errors import LedgerError, TakenError
 from klad.gateway import Gateway, ScriptedModel
 from klad.ledger import Nudge
 from klad.words import Run
@@ -137,7 +137,7 @@ class WebActor(Member):
         try:
             self.world.loop.run(self._open(), 10)
         except BaseException:
-            self.on_stop()
+            self.on_stop()  # no other hook follows an on_start that raises
             raise
 
     def on_stop(self) -> None:
@@ -171,7 +171,7 @@ class WebActor(Member):
             # A thread of its own waits: no ask between neighbours, and none without a limit.
             answered = await asyncio.to_thread(_tree_answers, self)
             runs = await asyncio.wait_for(asyncio.wrap_future(self.ledger.live_runs()), TREE_S)
-        except TimeoutError:
+        except (TimeoutError, LedgerError):
             answered, runs = False, []
         body["slots"] = {f"{run.chat}/{run.slot}": run.state for run in runs}
         body["dead_letters"] = self.registry.dead_letter_count

@@ -137,7 +137,7 @@ def tables(database: SqliteDatabase) -> Any:
         text = Words()
         reply_to = IntegerField(null=True)
         final = BooleanField(default=False)
-        state = Words(default="pending")  # pending | sending | sent | failed
+        state = Words(default="pending")  # pending | sending | sent | failed | folded (said in another row)
         sent_parts = IntegerField(default=0)
         attempts = IntegerField(default=0)
         telegram_id = IntegerField(null=True)
